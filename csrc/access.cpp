@@ -1,0 +1,355 @@
+// Get and set by attribute, key, index and slice, and the mutators that are refused.
+#include "layout.hpp"
+#include "ref.hpp"
+
+namespace fastoutputs {
+
+// The schema with its facts about overrides brought up to date, should the class have been patched.
+static const Schema *current_schema(OutputObject *self) {
+    PyTypeObject *type = Py_TYPE(as_object(self));
+    const Schema *schema = schema_of(self);
+    if (!is_current(type, schema)) {
+        schema = schema_of_class(type);
+    }
+    return schema;
+}
+
+// --- reading -------------------------------------------------------------------------------------
+
+Py_ssize_t output_length(PyObject *op) { return output_len(as_output(op)); }
+
+// New reference; NULL without an error if the key is absent. Any hashable key, as with a dict.
+PyObject *output_get_item(OutputObject *self, PyObject *key) {
+    const Schema *schema = schema_of(self);
+    if (PyUnicode_CheckExact(key)) {
+        Py_ssize_t index = find_field(schema, key);
+        if (index >= 0) {
+            PyObject *value = row_of(self, schema)[index];
+            return value == Py_None ? nullptr : Py_NewRef(value);
+        }
+        return raw_size(self) ? Py_XNewRef(PyDict_GetItemWithError(as_object(self), key)) : nullptr;
+    }
+    if (raw_size(self)) {
+        return Py_XNewRef(PyDict_GetItemWithError(as_object(self), key));
+    }
+    Py_hash_t hash = PyObject_Hash(key);
+    if (hash == -1) {
+        return nullptr;
+    }
+    for (Py_ssize_t i = 0; i < schema->count; i++) {
+        if (schema->fields[i].hash == hash) {
+            int equal = PyObject_RichCompareBool(schema->fields[i].name, key, Py_EQ);
+            if (equal < 0) {
+                return nullptr;
+            }
+            if (equal) {
+                PyObject *value = row_of(self, schema)[i];
+                return value == Py_None ? nullptr : Py_NewRef(value);
+            }
+        }
+    }
+    return nullptr;
+}
+
+int output_contains(PyObject *op, PyObject *key) {
+    Ref value(output_get_item(as_output(op), key));
+    if (value) {
+        return 1;
+    }
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+static PyObject *output_get(PyObject *op, PyObject *const *args, Py_ssize_t nargs) {
+    if (nargs < 1 || nargs > 2) {
+        PyErr_Format(PyExc_TypeError, "get expected %s argument%s, got %zd", nargs < 1 ? "at least 1" : "at most 2",
+                     nargs < 1 ? "" : "s", nargs);
+        return nullptr;
+    }
+    PyObject *value = output_get_item(as_output(op), args[0]);
+    if (value || PyErr_Occurred()) {
+        return value;
+    }
+    return Py_NewRef(nargs == 2 ? args[1] : Py_None);
+}
+
+static PyObject *values_as_tuple(OutputObject *self) {
+    for (;;) {
+        Py_ssize_t count = output_len(self);
+        PyObject *tuple = PyTuple_New(count);
+        if (!tuple) {
+            return nullptr;
+        }
+        // Making the tuple may have run the garbage collector, and that any code: count again.
+        if (collect_values(self, reinterpret_cast<PyTupleObject *>(tuple)->ob_item, count) == count) {
+            return tuple;
+        }
+        Py_DECREF(tuple);
+    }
+}
+
+PyObject *output_to_tuple(PyObject *op, PyObject *) {
+    const Schema *schema = current_schema(as_output(op));
+    if (!schema) {
+        return nullptr;
+    }
+    if (schema->plain_items) {
+        return values_as_tuple(as_output(op));
+    }
+    // An overridden keys or __getitem__ has a say in it.
+    Ref keys(PyObject_CallMethod(op, "keys", nullptr));
+    Ref names(keys ? PySequence_List(keys.get()) : nullptr);
+    if (!names) {
+        return nullptr;
+    }
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(names.get()); i++) {
+        PyObject *value = PyObject_GetItem(op, PyList_GET_ITEM(names.get(), i));
+        if (!value || PyList_SetItem(names.get(), i, value) < 0) {
+            return nullptr;
+        }
+    }
+    return PyList_AsTuple(names.get());
+}
+
+static PyObject *item_at(OutputObject *self, Py_ssize_t index) {
+    if (index < 0) {
+        index += output_len(self);
+    }
+    const Schema *schema = schema_of(self);
+    PyObject **row = row_of(self, schema);
+    Py_ssize_t passed = index < 0 ? PY_SSIZE_T_MAX : 0;
+    for (Py_ssize_t i = 0; i < schema->count; i++) {
+        if (row[i] != Py_None && passed++ == index) {
+            return Py_NewRef(row[i]);
+        }
+    }
+    if (raw_size(self) > passed) {
+        ExtraCursor cursor;
+        PyObject *name, *value;
+        while (next_extra(self, &cursor, &name, &value)) {
+            if (passed++ == index) {
+                return Py_NewRef(value);
+            }
+        }
+    }
+    PyErr_SetString(PyExc_IndexError, "tuple index out of range");
+    return nullptr;
+}
+
+// The value of an index that is a small int, as nearly all are, without a call; else by the protocol.
+static Py_ssize_t as_index(PyObject *key) {
+    if (PyLong_CheckExact(key)) {
+#if PY_VERSION_HEX >= 0x030c0000
+        auto *number = reinterpret_cast<PyLongObject *>(key);
+        if (PyUnstable_Long_IsCompact(number)) {
+            return PyUnstable_Long_CompactValue(number);
+        }
+#else
+        const Py_ssize_t size = Py_SIZE(key);
+        if (size >= -1 && size <= 1) {
+            return size * static_cast<Py_ssize_t>(reinterpret_cast<PyLongObject *>(key)->ob_digit[0]);
+        }
+#endif
+    }
+    return PyNumber_AsSsize_t(key, PyExc_IndexError);
+}
+
+PyObject *output_subscript(PyObject *op, PyObject *key) {
+    OutputObject *self = as_output(op);
+    if (PyUnicode_CheckExact(key)) {
+        const Schema *schema = schema_of(self);
+        Py_ssize_t field = find_field(schema, key);
+        PyObject *value = field < 0 ? Py_None : row_of(self, schema)[field];
+        if (value != Py_None) {
+            return Py_NewRef(value);
+        }
+    }
+    if (PyUnicode_Check(key)) {
+        PyObject *value = output_get_item(self, key);
+        if (!value && !PyErr_Occurred()) {
+            PyErr_SetObject(PyExc_KeyError, key);
+        }
+        return value;
+    }
+    const Schema *schema = current_schema(self);
+    if (!schema) {
+        return nullptr;
+    }
+    if (schema->plain_to_tuple && schema->plain_items && PyIndex_Check(key)) {
+        const Py_ssize_t index = as_index(key);
+        return index == -1 && PyErr_Occurred() ? nullptr : item_at(self, index);
+    }
+    Ref tuple(schema->plain_to_tuple ? output_to_tuple(op, nullptr) : PyObject_CallMethod(op, "to_tuple", nullptr));
+    return tuple ? PyObject_GetItem(tuple.get(), key) : nullptr;
+}
+
+// --- writing -------------------------------------------------------------------------------------
+
+static PyObject *refuse(PyObject *op, const char *what, const char *remedy) {
+    return PyErr_Format(runtime.mutation_error, "%s on a %s is not supported: %s", what, Py_TYPE(op)->tp_name, remedy);
+}
+
+static const char set_to_none[] =
+    "the fields of an output are fixed; set a field to None to take it out of the views, or work on dict(output)";
+static const char set_one_by_one[] =
+    "set fields one by one (output[name] = value), make a new output with dataclasses.replace(), or work on "
+    "dict(output)";
+
+// Field index for a str key, exact or not; -1 if it is no field, -2 on error.
+static Py_ssize_t field_index(const Schema *schema, PyObject *name) {
+    if (PyUnicode_CheckExact(name)) {
+        return find_field(schema, name);
+    }
+    Ref exact(PyUnicode_FromObject(name));
+    return exact ? find_field(schema, exact.get()) : -2;
+}
+
+// A class whose __init_subclass__ was never reached has instances without a row.
+static int require_row(OutputObject *self) {
+    if (self->schema) {
+        return 0;
+    }
+    PyErr_Format(PyExc_TypeError,
+                 "%s has no room for its fields: an __init_subclass__ on the way to ModelOutput does not call "
+                 "super().__init_subclass__(); make it do so",
+                 Py_TYPE(as_object(self))->tp_name);
+    return -1;
+}
+
+static int store_by_name(OutputObject *self, Py_ssize_t index, PyObject *name, PyObject *value) {
+    // A property of the class under a field's name has its own way of storing; it goes first, it may refuse.
+    if (schema_of(self)->fields[index].is_shadowed && PyObject_GenericSetAttr(as_object(self), name, value) < 0) {
+        return -1;
+    }
+    return store_field(self, index, value);
+}
+
+// tp_setattro: also the one behind ModelOutput.__setattr__, so that an override can call super().
+int output_setattro(PyObject *op, PyObject *name, PyObject *value) {
+    OutputObject *self = as_output(op);
+    if (!PyUnicode_Check(name)) {
+        PyErr_Format(PyExc_TypeError, "attribute name must be string, not '%.200s'", Py_TYPE(name)->tp_name);
+        return -1;
+    }
+    Py_ssize_t index = field_index(schema_of(self), name);
+    if (index < 0) {
+        return index == -2 || require_row(self) < 0 ? -1 : PyObject_GenericSetAttr(op, name, value);
+    }
+    if (!value) {
+        refuse(op, "deleting a field", set_to_none);
+        return -1;
+    }
+    return store_by_name(self, index, name, value);
+}
+
+// out[key] = value for a key that is no field: a key and an attribute.
+static int store_extra_item(OutputObject *self, PyObject *key, PyObject *value) {
+    Ref old(raw_size(self) ? Py_XNewRef(PyDict_GetItemWithError(as_object(self), key)) : nullptr);
+    if ((!old && PyErr_Occurred()) || store_extra(self, key, value) < 0) {
+        return -1;
+    }
+    if (PyObject_GenericSetAttr(as_object(self), key, value) == 0) {
+        return 0;
+    }
+    PyObject *type, *error, *traceback;
+    PyErr_Fetch(&type, &error, &traceback);
+    if ((old ? PyDict_SetItem(as_object(self), key, old.get()) : PyDict_DelItem(as_object(self), key)) < 0) {
+        PyErr_Clear();
+    }
+    PyErr_Restore(type, error, traceback);
+    return -1;
+}
+
+int store_item(OutputObject *self, PyObject *key, PyObject *value) {
+    if (!PyUnicode_Check(key)) {
+        PyErr_Format(PyExc_TypeError, "attribute name must be string, not '%.200s'", Py_TYPE(key)->tp_name);
+        return -1;
+    }
+    if (require_row(self) < 0) {
+        return -1;
+    }
+    Py_ssize_t index = field_index(schema_of(self), key);
+    if (index == -2) {
+        return -1;
+    }
+    return index < 0 ? store_extra_item(self, key, value) : store_by_name(self, index, key, value);
+}
+
+int output_ass_subscript(PyObject *op, PyObject *key, PyObject *value) {
+    if (!value) {
+        refuse(op, "`del output[key]`", set_to_none);
+        return -1;
+    }
+    return store_item(as_output(op), key, value);
+}
+
+static PyObject *output_dunder_setattr(PyObject *op, PyObject *args) {
+    PyObject *name, *value;
+    if (!PyArg_UnpackTuple(args, "__setattr__", 2, 2, &name, &value) || output_setattro(op, name, value) < 0) {
+        return nullptr;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *output_dunder_delattr(PyObject *op, PyObject *name) {
+    if (output_setattro(op, name, nullptr) < 0) {
+        return nullptr;
+    }
+    Py_RETURN_NONE;
+}
+
+// --- `|` and what is refused -----------------------------------------------------------------------
+
+// As OrderedDict: a new output of the output's class, filled from the left, then from the right.
+PyObject *output_or(PyObject *left, PyObject *right) {
+    if (!PyDict_Check(left) || !PyDict_Check(right)) {
+        Py_RETURN_NOTIMPLEMENTED;
+    }
+    PyTypeObject *type = Py_TYPE(is_output(left) ? left : right);
+    Ref merged(PyObject_CallOneArg(as_object(type), left));
+    Ref items(merged ? PyMapping_Items(right) : nullptr);
+    if (!items) {
+        return nullptr;
+    }
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(items.get()); i++) {
+        PyObject *item = PyList_GET_ITEM(items.get(), i);
+        if (PyObject_SetItem(merged.get(), PyTuple_GET_ITEM(item, 0), PyTuple_GET_ITEM(item, 1)) < 0) {
+            return nullptr;
+        }
+    }
+    return merged.release();
+}
+
+PyObject *output_refuse_in_place_or(PyObject *op, PyObject *) { return refuse(op, "`|=`", set_one_by_one); }
+static PyObject *refuse_pop(PyObject *op, PyObject *, PyObject *) { return refuse(op, "`pop`", set_to_none); }
+static PyObject *refuse_popitem(PyObject *op, PyObject *, PyObject *) { return refuse(op, "`popitem`", set_to_none); }
+static PyObject *refuse_clear(PyObject *op, PyObject *, PyObject *) { return refuse(op, "`clear`", set_to_none); }
+static PyObject *refuse_update(PyObject *op, PyObject *, PyObject *) { return refuse(op, "`update`", set_one_by_one); }
+static PyObject *refuse_setdefault(PyObject *op, PyObject *, PyObject *) {
+    return refuse(op, "`setdefault`", set_one_by_one);
+}
+
+template <typename Function>
+static PyCFunction as_method(Function *function) {
+    return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
+}
+
+static const char refusal_doc[] = "Refused with OutputMutationError, which says what to do instead.";
+
+PyMethodDef access_methods[] = {
+    {"__post_init__", output_post_init, METH_NOARGS,
+     "Fill the fields from the first one, if it is a mapping or an iterable of pairs and the only one given."},
+    {"__setattr__", output_dunder_setattr, METH_VARARGS, "Implement setattr(self, name, value)."},
+    {"__delattr__", output_dunder_delattr, METH_O, "Implement delattr(self, name)."},
+    {"get", as_method(output_get), METH_FASTCALL,
+     "get($self, key, default=None, /)\n--\n\nThe value of a present field or extra key, else default."},
+    {"to_tuple", output_to_tuple, METH_NOARGS,
+     "to_tuple($self, /)\n--\n\nAll values that are not None, in declared order, extra keys last."},
+    {"pop", as_method(refuse_pop), METH_VARARGS | METH_KEYWORDS, refusal_doc},
+    {"popitem", as_method(refuse_popitem), METH_VARARGS | METH_KEYWORDS, refusal_doc},
+    {"clear", as_method(refuse_clear), METH_VARARGS | METH_KEYWORDS, refusal_doc},
+    {"update", as_method(refuse_update), METH_VARARGS | METH_KEYWORDS, refusal_doc},
+    {"setdefault", as_method(refuse_setdefault), METH_VARARGS | METH_KEYWORDS, refusal_doc},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+}  // namespace fastoutputs

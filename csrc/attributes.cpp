@@ -1,0 +1,330 @@
+// What an instance answers for __dict__ and __class__, and the field descriptor of classes that
+// store attributes their own way.
+#include "layout.hpp"
+#include "ref.hpp"
+
+namespace fastoutputs {
+
+// --- __dict__ ------------------------------------------------------------------------------------
+//
+// vars(output) shows what the original's instance dict shows: every field, None included, then plain
+// attributes. It is a copy that writes through, since the fields live in the row.
+
+struct AttributeDict {
+    PyDictObject copy;
+    PyObject *output;
+};
+
+static PyObject *output_of(PyObject *op) { return reinterpret_cast<AttributeDict *>(op)->output; }
+
+static int store_attribute(OutputObject *self, PyObject *name, PyObject *value) {
+    if (PyUnicode_CheckExact(name)) {
+        Py_ssize_t index = find_field(schema_of(self), name);
+        if (index >= 0) {
+            return store_field(self, index, value);
+        }
+    }
+    Ref attributes(PyObject_GenericGetDict(as_object(self), nullptr));
+    return attributes ? PyDict_SetItem(attributes.get(), name, value) : -1;
+}
+
+int restore_attributes(OutputObject *self, PyObject *attributes) {
+    PyObject *name, *value;
+    Py_ssize_t position = 0;
+    Ref held(PyDict_Copy(attributes));  // storing may drop a value, and so run any code
+    while (held && PyDict_Next(held.get(), &position, &name, &value)) {
+        if (store_attribute(self, name, value) < 0) {
+            return -1;
+        }
+    }
+    return held ? 0 : -1;
+}
+
+static PyObject *output_vars(PyObject *op, void *) {
+    OutputObject *self = as_output(op);
+    Ref vars(PyObject_CallNoArgs(as_object(runtime.attribute_dict)));
+    if (!vars) {
+        return nullptr;
+    }
+    reinterpret_cast<AttributeDict *>(vars.get())->output = Py_NewRef(op);
+    const Schema *schema = schema_of(self);
+    for (Py_ssize_t i = 0; i < schema->count; i++) {
+        if (PyDict_SetItem(vars.get(), schema->fields[i].name, row_of(self, schema)[i]) < 0) {
+            return nullptr;
+        }
+    }
+    if (self->attributes && PyDict_Update(vars.get(), self->attributes) < 0) {
+        return nullptr;
+    }
+    return vars.release();
+}
+
+// output.__dict__ = mapping, as a few libraries do to clone an object.
+static int output_set_vars(PyObject *op, PyObject *value, void *) {
+    if (!value || !PyDict_Check(value)) {
+        PyErr_Format(PyExc_TypeError, "__dict__ of a %s must be set to a dictionary", Py_TYPE(op)->tp_name);
+        return -1;
+    }
+    OutputObject *self = as_output(op);
+    Ref replaced(self->attributes);
+    self->attributes = nullptr;
+    if (restore_attributes(self, value) == 0) {
+        return 0;
+    }
+    Ref partial(self->attributes);
+    self->attributes = replaced.release();
+    return -1;
+}
+
+static int vars_ass_subscript(PyObject *op, PyObject *name, PyObject *value) {
+    PyObject *output = output_of(op);
+    if (!output) {
+        PyErr_SetString(PyExc_TypeError, "this attribute dict belongs to no output");
+        return -1;
+    }
+    OutputObject *self = as_output(output);
+    if (value) {
+        return store_attribute(self, name, value) < 0 ? -1 : PyDict_SetItem(op, name, value);
+    }
+    if (PyUnicode_CheckExact(name) && find_field(schema_of(self), name) >= 0) {
+        PyErr_Format(runtime.mutation_error, "deleting the field %R of a %s is not supported: set it to None", name,
+                     Py_TYPE(output)->tp_name);
+        return -1;
+    }
+    if (PyDict_DelItem(op, name) < 0) {
+        return -1;
+    }
+    return self->attributes ? PyDict_DelItem(self->attributes, name) : 0;
+}
+
+static PyObject *vars_update(PyObject *op, PyObject *args, PyObject *kwargs) {
+    Ref items(PyObject_Call(as_object(&PyDict_Type), args, kwargs));
+    PyObject *name, *value;
+    Py_ssize_t position = 0;
+    while (items && PyDict_Next(items.get(), &position, &name, &value)) {
+        if (vars_ass_subscript(op, name, value) < 0) {
+            return nullptr;
+        }
+    }
+    return items ? Py_NewRef(Py_None) : nullptr;
+}
+
+static PyObject *vars_in_place_or(PyObject *op, PyObject *other) {
+    Ref args(PyTuple_Pack(1, other));
+    Ref done(args ? vars_update(op, args.get(), nullptr) : nullptr);
+    return done ? Py_NewRef(op) : nullptr;
+}
+
+static PyObject *vars_pop(PyObject *op, PyObject *args) {
+    PyObject *name, *fallback = nullptr;
+    if (!PyArg_UnpackTuple(args, "pop", 1, 2, &name, &fallback)) {
+        return nullptr;
+    }
+    Ref value = Ref::borrow(PyDict_GetItemWithError(op, name));
+    if (value) {
+        return vars_ass_subscript(op, name, nullptr) < 0 ? nullptr : value.release();
+    }
+    if (!PyErr_Occurred() && !fallback) {
+        PyErr_SetObject(PyExc_KeyError, name);
+    }
+    return PyErr_Occurred() ? nullptr : Py_NewRef(fallback);
+}
+
+static PyObject *vars_setdefault(PyObject *op, PyObject *args) {
+    PyObject *name, *fallback = Py_None;
+    if (!PyArg_UnpackTuple(args, "setdefault", 1, 2, &name, &fallback)) {
+        return nullptr;
+    }
+    PyObject *value = PyDict_GetItemWithError(op, name);
+    if (value || PyErr_Occurred()) {
+        return Py_XNewRef(value);
+    }
+    return vars_ass_subscript(op, name, fallback) < 0 ? nullptr : Py_NewRef(fallback);
+}
+
+static PyObject *vars_refuse(PyObject *op, PyObject *) {
+    PyErr_Format(runtime.mutation_error, "the fields of a %s cannot be deleted: set them to None",
+                 output_of(op) ? Py_TYPE(output_of(op))->tp_name : "model output");
+    return nullptr;
+}
+
+static int vars_traverse(PyObject *op, visitproc visit, void *arg) {
+    Py_VISIT(Py_TYPE(op));
+    Py_VISIT(output_of(op));
+    return PyDict_Type.tp_traverse(op, visit, arg);
+}
+static int vars_clear(PyObject *op) {
+    Py_CLEAR(reinterpret_cast<AttributeDict *>(op)->output);
+    return PyDict_Type.tp_clear(op);
+}
+static void vars_dealloc(PyObject *op) {
+    PyTypeObject *type = Py_TYPE(op);
+    PyObject_GC_UnTrack(op);
+    Py_CLEAR(reinterpret_cast<AttributeDict *>(op)->output);
+    PyDict_Type.tp_dealloc(op);
+    Py_DECREF(type);
+}
+// A pickle or a copy of vars(output) is a plain dict.
+static PyObject *vars_reduce(PyObject *op, PyObject *) {
+    return Py_BuildValue("(O(N))", &PyDict_Type, PyDict_Copy(op));
+}
+
+static PyMethodDef vars_methods[] = {
+    {"update", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(vars_update)), METH_VARARGS | METH_KEYWORDS,
+     "Set attributes of the output."},
+    {"pop", vars_pop, METH_VARARGS, "Remove a plain attribute of the output and return its value."},
+    {"setdefault", vars_setdefault, METH_VARARGS, "The attribute's value, set first if it is absent."},
+    {"popitem", vars_refuse, METH_NOARGS, "Refused: fields cannot be deleted."},
+    {"clear", vars_refuse, METH_NOARGS, "Refused: fields cannot be deleted."},
+    {"__reduce__", vars_reduce, METH_NOARGS, "As a plain dict."},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+// --- __class__ -----------------------------------------------------------------------------------
+
+static PyObject *output_class(PyObject *op, void *) { return Py_NewRef(as_object(Py_TYPE(op))); }
+
+static bool same_fields(const Schema *left, const Schema *right) {
+    if (left->count != right->count || left->row_offset != right->row_offset) {
+        return false;
+    }
+    for (Py_ssize_t i = 0; i < left->count; i++) {
+        if (left->fields[i].name != right->fields[i].name) {
+            return false;
+        }
+    }
+    return true;
+}
+
+// The row of an instance never grows, so only a class with the very same fields can take it over.
+static int output_set_class(PyObject *op, PyObject *value, void *) {
+    OutputObject *self = as_output(op);
+    if (!value || !PyType_Check(value)) {
+        PyErr_SetString(PyExc_TypeError, "__class__ must be set to a class");
+        return -1;
+    }
+    auto *type = reinterpret_cast<PyTypeObject *>(value);
+    Schema *schema = PyType_IsSubtype(type, runtime.model_output) ? schema_of_class(type) : nullptr;
+    if (!schema && PyErr_Occurred()) {
+        return -1;
+    }
+    if (!schema || !same_fields(schema, schema_of(self))) {
+        PyErr_Format(PyExc_TypeError,
+                     "__class__ assignment: a %s cannot become a %s, whose fields are not the same; make a new one "
+                     "with %s(**output)",
+                     Py_TYPE(op)->tp_name, type->tp_name, type->tp_name);
+        return -1;
+    }
+    Ref name(PyUnicode_InternFromString("__class__"));
+    PyObject *descriptor = name ? _PyType_Lookup(&PyBaseObject_Type, name.get()) : nullptr;
+    if (!descriptor || Py_TYPE(descriptor)->tp_descr_set(descriptor, op, value) < 0) {
+        return -1;
+    }
+    Ref replaced(as_object(self->schema));
+    self->schema = reinterpret_cast<Schema *>(Py_NewRef(as_object(schema)));
+    return 0;
+}
+
+PyGetSetDef attribute_getset[] = {
+    {"__dict__", output_vars, output_set_vars, "Every field, None included, and the plain attributes.", nullptr},
+    {"__class__", output_class, output_set_class, "The object's class.", nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr},
+};
+
+// --- field descriptor ----------------------------------------------------------------------------
+//
+// A class with a __setattr__ of its own (a frozen dataclass has one) may store by
+// object.__setattr__, which knows descriptors only. There a field is this descriptor, which keeps the
+// raw dict in step, and not the faster member descriptor, which could not.
+
+struct FieldDescriptor {
+    PyObject_HEAD
+    PyObject *name;
+};
+
+static PyObject *name_of(PyObject *op) { return reinterpret_cast<FieldDescriptor *>(op)->name; }
+
+PyObject *new_field_descriptor(PyObject *name) {
+    auto *self = PyObject_New(FieldDescriptor, runtime.field_descriptor);
+    if (self) {
+        self->name = Py_NewRef(name);
+    }
+    return as_object(self);
+}
+
+static Py_ssize_t described_field(PyObject *descriptor, PyObject *op) {
+    Py_ssize_t index = is_output(op) ? find_field(schema_of(as_output(op)), name_of(descriptor)) : -1;
+    if (index < 0) {
+        PyErr_Format(PyExc_TypeError, "field %R does not apply to a '%.100s' object", name_of(descriptor),
+                     Py_TYPE(op)->tp_name);
+    }
+    return index;
+}
+
+static PyObject *descriptor_get(PyObject *descriptor, PyObject *op, PyObject *) {
+    if (!op) {
+        return Py_NewRef(descriptor);
+    }
+    Py_ssize_t index = described_field(descriptor, op);
+    return index < 0 ? nullptr : Py_NewRef(row_of(as_output(op))[index]);
+}
+
+static int descriptor_set(PyObject *descriptor, PyObject *op, PyObject *value) {
+    Py_ssize_t index = described_field(descriptor, op);
+    if (index < 0) {
+        return -1;
+    }
+    if (!value) {
+        PyErr_Format(runtime.mutation_error, "deleting the field %R of a %s is not supported: set it to None",
+                     name_of(descriptor), Py_TYPE(op)->tp_name);
+        return -1;
+    }
+    return store_field(as_output(op), index, value);
+}
+
+static PyObject *descriptor_repr(PyObject *op) { return PyUnicode_FromFormat("<output field %R>", name_of(op)); }
+
+static void descriptor_dealloc(PyObject *op) {
+    PyTypeObject *type = Py_TYPE(op);
+    Py_DECREF(name_of(op));
+    PyObject_Free(op);
+    Py_DECREF(type);
+}
+
+static PyMemberDef descriptor_members[] = {
+    {"__name__", T_OBJECT, offsetof(FieldDescriptor, name), READONLY, "Name of the field."},
+    {nullptr, 0, 0, 0, nullptr},
+};
+
+int prepare_attributes() {
+    PyType_Slot vars_slots[] = {
+        {Py_tp_dealloc, reinterpret_cast<void *>(vars_dealloc)},
+        {Py_tp_traverse, reinterpret_cast<void *>(vars_traverse)},
+        {Py_tp_clear, reinterpret_cast<void *>(vars_clear)},
+        {Py_mp_ass_subscript, reinterpret_cast<void *>(vars_ass_subscript)},
+        {Py_nb_inplace_or, reinterpret_cast<void *>(vars_in_place_or)},
+        {Py_tp_methods, vars_methods},
+        {0, nullptr},
+    };
+    PyType_Spec vars_spec = {"fastoutputs._core.attribute_dict", sizeof(AttributeDict), 0,
+                             Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, vars_slots};
+    Ref bases(PyTuple_Pack(1, &PyDict_Type));
+    PyType_Slot descriptor_slots[] = {
+        {Py_tp_dealloc, reinterpret_cast<void *>(descriptor_dealloc)},
+        {Py_tp_descr_get, reinterpret_cast<void *>(descriptor_get)},
+        {Py_tp_descr_set, reinterpret_cast<void *>(descriptor_set)},
+        {Py_tp_repr, reinterpret_cast<void *>(descriptor_repr)},
+        {Py_tp_members, descriptor_members},
+        {0, nullptr},
+    };
+    PyType_Spec descriptor_spec = {"fastoutputs._core.output_field", sizeof(FieldDescriptor), 0,
+                                   Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, descriptor_slots};
+    if (!bases) {
+        return -1;
+    }
+    runtime.attribute_dict = reinterpret_cast<PyTypeObject *>(PyType_FromSpecWithBases(&vars_spec, bases.get()));
+    runtime.field_descriptor = reinterpret_cast<PyTypeObject *>(PyType_FromSpec(&descriptor_spec));
+    return runtime.attribute_dict && runtime.field_descriptor ? 0 : -1;
+}
+
+}  // namespace fastoutputs

@@ -1,0 +1,142 @@
+// Allocate, traverse, clear, deallocate.
+//
+// The row lies behind the part of the instance that CPython knows (tp_basicsize), so that the base
+// layout of all output classes is one and the same: classes with two output bases work, whatever was
+// used first. The price is that __class__ assignment must be guarded (attributes.cpp).
+#include "layout.hpp"
+
+namespace fastoutputs {
+
+// Never seen by Python: it only tells the allocator "this base size plus n pointers". The public
+// PyObject_GC_NewVar is the one call that takes a size per instance on every version.
+static PyTypeObject room_for_row;
+
+void prepare_collector() {
+    Py_SET_REFCNT(&room_for_row, 1);
+    Py_SET_TYPE(&room_for_row, &PyType_Type);
+#ifdef _Py_IMMORTAL_REFCNT
+    Py_SET_REFCNT(&room_for_row, _Py_IMMORTAL_REFCNT);
+#endif
+    room_for_row.tp_name = "fastoutputs._core.room_for_row";
+    room_for_row.tp_basicsize = sizeof(OutputObject);
+    room_for_row.tp_itemsize = sizeof(PyObject *);
+    room_for_row.tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC;
+}
+
+// Set while new_bare_output calls dict.__new__, which calls output_alloc.
+static Schema *schema_at_hand;
+
+// tp_alloc of every output class; dict.__new__ calls it, and then makes the raw dict an empty one.
+PyObject *output_alloc(PyTypeObject *type, Py_ssize_t) {
+    Schema *schema = schema_at_hand;
+    const bool owns_none = !schema;
+    schema_at_hand = nullptr;
+    if (!schema && !(schema = schema_of_class(type))) {
+        return nullptr;
+    }
+    constexpr Py_ssize_t slot = sizeof(PyObject *), base = sizeof(OutputObject);
+    auto *self = PyObject_GC_NewVar(OutputObject, &room_for_row, (schema->row_offset - base) / slot + schema->count);
+    if (!self) {
+        return nullptr;
+    }
+    Py_INCREF(type);
+    Py_SET_TYPE(as_object(self), type);
+    self->raw.ma_used = 0;
+    self->schema = reinterpret_cast<Schema *>(Py_NewRef(as_object(schema)));
+    self->attributes = nullptr;
+    self->weakrefs = nullptr;
+    if (schema->row_offset != base) {  // __slots__ of a subclass
+        std::memset(self + 1, 0, static_cast<std::size_t>(schema->row_offset - base));
+    }
+    PyObject **row = row_of(self, schema);
+    for (Py_ssize_t i = 0; i < schema->count; i++) {
+        row[i] = Py_None;
+    }
+    if (owns_none) {
+        add_none_references(schema->count);
+    }
+    return as_object(self);
+}
+
+PyObject *new_bare_output(PyTypeObject *type, Schema *schema) {
+    schema_at_hand = schema;
+    return PyDict_Type.tp_new(type, runtime.no_args, nullptr);
+}
+
+static void drop_contents(OutputObject *self) {
+    if (self->weakrefs) {
+        PyObject_ClearWeakRefs(as_object(self));
+    }
+    Py_CLEAR(self->attributes);
+    if (const Schema *schema = self->schema) {
+        PyObject **row = row_of(self, schema);
+        Py_ssize_t absent = 0;
+        for (Py_ssize_t i = 0; i < schema->count; i++) {
+            if (row[i] == Py_None) {
+                absent++;
+            } else {
+                Py_XDECREF(row[i]);
+            }
+        }
+        add_none_references(-absent);
+    }
+}
+
+static void free_output(PyObject *op) {
+    OutputObject *self = as_output(op);
+    PyTypeObject *type = Py_TYPE(op);
+    drop_contents(self);
+    Schema *schema = self->schema;
+    PyDict_Type.tp_dealloc(op);  // drops the raw dict and frees the memory
+    Py_XDECREF(schema);
+    Py_DECREF(type);
+}
+
+void output_dealloc(PyObject *op) {
+    if (Py_TYPE(op)->tp_finalize && !PyObject_GC_IsFinalized(op) && PyObject_CallFinalizerFromDealloc(op) < 0) {
+        return;  // __del__ brought it back
+    }
+    PyObject_GC_UnTrack(op);
+    // Outputs nest: a long chain of them must not recurse once per link. CPython's trashcan sees to
+    // that, but costs more than all the rest here, so it is asked only where there is a nest at all.
+    static int depth = 0;
+    if (depth < 16) {
+        depth++;
+        free_output(op);
+        depth--;
+        return;
+    }
+    Py_TRASHCAN_BEGIN(op, output_dealloc);
+    free_output(op);
+    Py_TRASHCAN_END;
+}
+
+int output_traverse(PyObject *op, visitproc visit, void *arg) {
+    OutputObject *self = as_output(op);
+    Py_VISIT(Py_TYPE(op));
+    Py_VISIT(self->schema);
+    Py_VISIT(self->attributes);
+    if (self->schema) {
+        PyObject **row = row_of(self, self->schema);
+        for (Py_ssize_t i = 0; i < self->schema->count; i++) {
+            Py_VISIT(row[i]);
+        }
+    }
+    return PyDict_Type.tp_traverse(op, visit, arg);
+}
+
+int output_clear(PyObject *op) {
+    OutputObject *self = as_output(op);
+    PyDict_Type.tp_clear(op);
+    Py_CLEAR(self->attributes);
+    const Schema *schema = schema_of(self);
+    PyObject **row = row_of(self, schema);
+    for (Py_ssize_t i = 0; i < schema->count; i++) {
+        PyObject *old = row[i];
+        row[i] = Py_NewRef(Py_None);
+        Py_DECREF(old);
+    }
+    return 0;
+}
+
+}  // namespace fastoutputs

@@ -1,0 +1,143 @@
+// ==, != and repr: the container's own, and compiled forms of what @dataclass generates.
+#include "layout.hpp"
+#include "ref.hpp"
+
+namespace fastoutputs {
+
+static PyObject *plain_dict(PyObject *op) {
+    if (!is_output(op)) {
+        return Py_NewRef(op);
+    }
+    Ref items(PyMapping_Items(op));
+    return items ? PyObject_CallOneArg(as_object(&PyDict_Type), items.get()) : nullptr;
+}
+
+// As OrderedDict: items are compared, and their order too if the other side keeps one.
+PyObject *output_richcompare(PyObject *left, PyObject *right, int op) {
+    if ((op != Py_EQ && op != Py_NE) || !PyDict_Check(right)) {
+        Py_RETURN_NOTIMPLEMENTED;
+    }
+    Ref left_items(plain_dict(left));
+    Ref right_items(left_items ? plain_dict(right) : nullptr);
+    if (!right_items) {
+        return nullptr;
+    }
+    Ref equal(PyDict_Type.tp_richcompare(left_items.get(), right_items.get(), Py_EQ));
+    if (!equal) {
+        return nullptr;
+    }
+    bool same = equal.get() == Py_True;
+    if (same && (is_output(right) || PyODict_Check(right))) {
+        Ref left_keys(PySequence_List(left_items.get()));
+        Ref right_keys(left_keys ? PySequence_List(right) : nullptr);
+        int in_order = right_keys ? PyObject_RichCompareBool(left_keys.get(), right_keys.get(), Py_EQ) : -1;
+        if (in_order < 0) {
+            return nullptr;
+        }
+        same = in_order;
+    }
+    return PyBool_FromLong(op == Py_EQ ? same : !same);
+}
+
+// The generated __eq__ of this Python version, field by field over the row.
+static PyObject *dataclass_eq(OutputObject *left, OutputObject *right) {
+    const Schema *schema = schema_of(left);
+#if PY_VERSION_HEX >= 0x030d0000
+    // self is other or self.a == other.a and self.b == other.b and ...: the last result as it is
+    if (left == right) {
+        Py_RETURN_TRUE;
+    }
+    Ref result(Py_NewRef(Py_True));
+    for (Py_ssize_t i = 0; i < schema->count; i++) {
+        Ref a = Ref::borrow(row_of(left, schema)[i]), b = Ref::borrow(row_of(right, schema)[i]);
+        result = Ref(PyObject_RichCompare(a.get(), b.get(), Py_EQ));
+        if (!result) {
+            return nullptr;
+        }
+        if (i + 1 < schema->count) {
+            int equal = PyObject_IsTrue(result.get());
+            if (equal < 0) {
+                return nullptr;
+            }
+            if (!equal) {
+                break;
+            }
+        }
+    }
+    return result.release();
+#else
+    // (self.a, self.b, ...) == (other.a, other.b, ...)
+    Py_ssize_t count = schema->count;
+    Ref a(PyTuple_New(count)), b(PyTuple_New(count));
+    if (!a || !b) {
+        return nullptr;
+    }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyTuple_SET_ITEM(a.get(), i, Py_NewRef(row_of(left, schema)[i]));
+        PyTuple_SET_ITEM(b.get(), i, Py_NewRef(row_of(right, schema)[i]));
+    }
+    return PyObject_RichCompare(a.get(), b.get(), Py_EQ);
+#endif
+}
+
+// tp_richcompare of classes whose __eq__ is the generated one. Their != stays the container's.
+PyObject *dataclass_richcompare(PyObject *left, PyObject *right, int op) {
+    if (op != Py_EQ) {
+        return output_richcompare(left, right, op);
+    }
+    if (Py_TYPE(left) != Py_TYPE(right)) {
+        Py_RETURN_NOTIMPLEMENTED;
+    }
+    return dataclass_eq(as_output(left), as_output(right));
+}
+
+static PyObject *class_name(PyObject *op, const char *which) {
+    return PyObject_GetAttrString(as_object(Py_TYPE(op)), which);
+}
+
+// As OrderedDict of the running Python writes it: the present items.
+PyObject *output_repr(PyObject *op) {
+    Ref name(class_name(op, "__name__"));
+    int seen = name ? Py_ReprEnter(op) : -1;
+    if (seen != 0) {
+        return seen > 0 ? PyUnicode_FromString("...") : nullptr;
+    }
+    PyObject *text = nullptr;
+    if (output_len(as_output(op)) == 0) {
+        text = PyUnicode_FromFormat("%U()", name.get());
+    } else {
+#if PY_VERSION_HEX >= 0x030c0000
+        Ref items(plain_dict(op));
+#else
+        Ref items(PyMapping_Items(op));
+#endif
+        text = items ? PyUnicode_FromFormat("%U(%R)", name.get(), items.get()) : nullptr;
+    }
+    Py_ReprLeave(op);
+    return text;
+}
+
+// The generated __repr__: every field, None included.
+PyObject *dataclass_repr(PyObject *op) {
+    OutputObject *self = as_output(op);
+    int seen = Py_ReprEnter(op);
+    if (seen != 0) {
+        return seen > 0 ? PyUnicode_FromString("...") : nullptr;
+    }
+    const Schema *schema = schema_of(self);
+    Ref parts(PyList_New(0));
+    Ref comma(PyUnicode_FromString(", "));
+    bool whole = parts && comma;
+    for (Py_ssize_t i = 0; whole && i < schema->count; i++) {
+        Ref value = Ref::borrow(row_of(self, schema)[i]);
+        Ref part(PyUnicode_FromFormat("%U=%R", schema->fields[i].name, value.get()));
+        whole = part && PyList_Append(parts.get(), part.get()) == 0;
+    }
+    Ref inside(whole ? PyUnicode_Join(comma.get(), parts.get()) : nullptr);
+    Ref name(inside ? class_name(op, "__qualname__") : nullptr);
+    PyObject *text = name ? PyUnicode_FromFormat("%U(%U)", name.get(), inside.get()) : nullptr;
+    Py_ReprLeave(op);
+    return text;
+}
+
+}  // namespace fastoutputs

@@ -1,0 +1,140 @@
+// copy(), pickle and sys.getsizeof.
+//
+// A pickle is class.__new__(class) plus a state of three dicts by name: present fields, extra keys,
+// plain attributes. By name, so that it outlives a change of field order; no item pairs, so that
+// torch.load(weights_only=True) takes it. A pickle of the original calls class(*field_values), then
+// gives __setstate__ its instance dict, then sets its items: all three are understood.
+#include "layout.hpp"
+#include "ref.hpp"
+
+namespace fastoutputs {
+
+static PyObject *present_fields(OutputObject *self) {
+    Ref fields(PyDict_New());
+    const Schema *schema = schema_of(self);
+    for (Py_ssize_t i = 0; fields && i < schema->count; i++) {
+        PyObject *value = row_of(self, schema)[i];
+        if (value != Py_None && PyDict_SetItem(fields.get(), schema->fields[i].name, value) < 0) {
+            return nullptr;
+        }
+    }
+    return fields.release();
+}
+
+static PyObject *extra_items(OutputObject *self) {
+    Ref extras(PyDict_New());
+    ExtraCursor cursor;
+    PyObject *key, *value;
+    while (extras && raw_size(self) && next_extra(self, &cursor, &key, &value)) {
+        if (PyDict_SetItem(extras.get(), key, value) < 0) {
+            return nullptr;
+        }
+    }
+    return extras.release();
+}
+
+static PyObject *copy_of_attributes(OutputObject *self) {
+    return self->attributes ? PyDict_Copy(self->attributes) : PyDict_New();
+}
+
+static PyObject *dict_new(PyTypeObject *type) { return PyDict_Type.tp_new(type, runtime.no_args, nullptr); }
+
+static PyObject *output_setstate(PyObject *op, PyObject *state);
+
+// Made without __init__, and filled: what a pickle holds for a class with a __setstate__ of its own.
+static PyObject *output_rebuild(PyObject *cls, PyObject *items) {
+    Ref made(dict_new(reinterpret_cast<PyTypeObject *>(cls)));
+    Ref filled(made ? output_setstate(made.get(), items) : nullptr);
+    return filled ? made.release() : nullptr;
+}
+
+static bool overrides(PyObject *op, const char *method, PyTypeObject *base) {
+    Ref name(PyUnicode_InternFromString(method));
+    return name && _PyType_Lookup(Py_TYPE(op), name.get()) != _PyType_Lookup(base, name.get());
+}
+
+static PyObject *output_reduce(PyObject *op, PyObject *) {
+    OutputObject *self = as_output(op);
+    Ref fields(present_fields(self)), extras(fields ? extra_items(self) : nullptr);
+    if (!extras) {
+        return nullptr;
+    }
+    const bool own_getstate = overrides(op, "__getstate__", &PyBaseObject_Type);
+    if (own_getstate || overrides(op, "__setstate__", runtime.model_output)) {
+        Ref rebuild(PyObject_GetAttrString(as_object(Py_TYPE(op)), "_rebuild"));
+        PyObject *state = own_getstate ? PyObject_CallMethod(op, "__getstate__", nullptr) : copy_of_attributes(self);
+        return rebuild && state ? Py_BuildValue("(O((OO{}))N)", rebuild.get(), fields.get(), extras.get(), state)
+                                : nullptr;
+    }
+    Ref copyreg(PyImport_ImportModule("copyreg"));
+    Ref new_object(copyreg ? PyObject_GetAttrString(copyreg.get(), "__newobj__") : nullptr);
+    Ref attributes(new_object ? copy_of_attributes(self) : nullptr);
+    return attributes ? Py_BuildValue("(O(O)(OOO))", new_object.get(), Py_TYPE(op), fields.get(), extras.get(),
+                                      attributes.get())
+                      : nullptr;
+}
+
+static int set_items(OutputObject *self, PyObject *items) {
+    PyObject *key, *value;
+    Py_ssize_t position = 0;
+    Ref held(PyDict_Copy(items));
+    while (held && PyDict_Next(held.get(), &position, &key, &value)) {
+        if (store_item(self, key, value) < 0) {
+            return -1;
+        }
+    }
+    return held ? 0 : -1;
+}
+
+static PyObject *output_setstate(PyObject *op, PyObject *state) {
+    OutputObject *self = as_output(op);
+    PyObject *fields, *extras, *attributes;
+    if (PyDict_Check(state)) {  // the instance dict of an original
+        return restore_attributes(self, state) < 0 ? nullptr : Py_NewRef(Py_None);
+    }
+    if (!PyTuple_Check(state) || PyTuple_GET_SIZE(state) != 3 || !PyDict_Check(fields = PyTuple_GET_ITEM(state, 0)) ||
+        !PyDict_Check(extras = PyTuple_GET_ITEM(state, 1)) ||
+        !PyDict_Check(attributes = PyTuple_GET_ITEM(state, 2))) {
+        PyErr_Format(PyExc_TypeError,
+                     "the state of a %s is a dict of attributes, or three dicts: fields, extra keys, attributes",
+                     Py_TYPE(op)->tp_name);
+        return nullptr;
+    }
+    if (set_items(self, fields) < 0 || set_items(self, extras) < 0 || restore_attributes(self, attributes) < 0) {
+        return nullptr;
+    }
+    Py_RETURN_NONE;
+}
+
+// As OrderedDict.copy: the items, not the plain attributes.
+PyObject *output_copy(PyObject *op, PyObject *) {
+    OutputObject *self = as_output(op);
+    Ref made(dict_new(Py_TYPE(op)));
+    Ref fields(made ? present_fields(self) : nullptr), extras(fields ? extra_items(self) : nullptr);
+    if (!extras || set_items(as_output(made.get()), fields.get()) < 0 ||
+        set_items(as_output(made.get()), extras.get()) < 0) {
+        return nullptr;
+    }
+    return made.release();
+}
+
+static PyObject *output_sizeof(PyObject *op, PyObject *) {
+    OutputObject *self = as_output(op);
+    Ref raw(PyObject_CallMethod(as_object(&PyDict_Type), "__sizeof__", "O", op));
+    if (!raw) {
+        return nullptr;
+    }
+    const Py_ssize_t slots = schema_of(self)->count * static_cast<Py_ssize_t>(sizeof(PyObject *));
+    return PyLong_FromSsize_t(PyLong_AsSsize_t(raw.get()) + slots);
+}
+
+PyMethodDef copy_methods[] = {
+    {"copy", output_copy, METH_NOARGS, "copy($self, /)\n--\n\nA new output of the same class with the same items."},
+    {"__reduce__", output_reduce, METH_NOARGS, "For pickle and copy: the class, and its state by name."},
+    {"__setstate__", output_setstate, METH_O, "Take the state made by __reduce__, or an original's instance dict."},
+    {"_rebuild", output_rebuild, METH_O | METH_CLASS, "For pickle: an output made of three dicts, without __init__."},
+    {"__sizeof__", output_sizeof, METH_NOARGS, "Bytes held: the instance, its row, its raw dict."},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+}  // namespace fastoutputs

@@ -1,0 +1,271 @@
+// The instance, the schema of its class, and the few inline reads that everything else is built on.
+//
+// Invariants kept by every file of csrc/:
+//  - a slot of the row is never NULL: an absent field holds None, so that the interpreter's
+//    specialised slot load never misses;
+//  - the row is the truth. The raw dict that the instance inherits is either empty ("slots only") or
+//    holds exactly the present items, fields in declared order and then the extra keys ("in step");
+//  - extra keys (keys that are no fields) live in the raw dict alone, so an instance with one is in step.
+#pragma once
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <structmember.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+namespace fastoutputs {
+
+struct Field {
+    PyObject *name;         // interned str, owned
+    Py_hash_t hash;         // of the name
+    PyObject *initial;      // default value or NULL, owned
+    PyObject *factory;      // default_factory or NULL, owned
+    bool is_parameter;      // taken by __init__
+    bool is_shadowed;       // the class has a data descriptor of its own under this name
+};
+
+struct Bucket {
+    PyObject *name;  // borrowed from the field
+    Py_ssize_t index;
+};
+
+// What a class knows about its fields. One Python object a class, kept in the class's __dict__ and
+// by every instance, so that an instance can be read and freed whatever happens to the class.
+struct Schema {
+    PyObject_HEAD
+    Py_ssize_t count;               // number of fields
+    Py_ssize_t row_offset;          // of the first slot from the start of the instance
+    std::vector<Field> fields;
+    std::vector<Bucket> buckets;    // open addressing by name hash, empty where name is NULL
+    const Bucket *table;            // buckets.data()
+    std::size_t mask;               // buckets.size() - 1
+    std::vector<std::uint16_t> positional;  // field index of each positional parameter
+    unsigned int version;           // tp_version_tag for which the facts below were read
+    bool mirror_dict;               // new instances keep the raw dict in step
+    bool compiled_init;             // construction by create.cpp is exactly what __init__ does
+    bool fills_defaults;            // some absent parameter means more than None
+    bool plain_to_tuple;            // to_tuple is ours
+    bool plain_items;               // so are keys and __getitem__: to_tuple may read the row
+    bool own_setattr;               // a __setattr__ of the user's, frozen dataclasses aside
+};
+
+struct OutputObject {
+    PyDictObject raw;       // what C code sees that reads a dict directly
+    Schema *schema;         // owned; NULL only if the class was never prepared (see schema_of)
+    PyObject *attributes;   // plain attributes, a dict or NULL
+    PyObject *weakrefs;
+    // The row follows, at schema->row_offset.
+};
+
+// Outputs made in this thread get no raw dict while this is set. Initial-exec, where there is such a
+// thing, keeps the read to one instruction.
+#if defined(__ELF__)
+#define FASTOUTPUTS_THREAD_LOCAL __thread __attribute__((tls_model("initial-exec")))
+#else
+#define FASTOUTPUTS_THREAD_LOCAL thread_local
+#endif
+extern FASTOUTPUTS_THREAD_LOCAL bool slots_only;
+
+// Objects made once, when the module is imported.
+struct Runtime {
+    PyTypeObject *model_output;
+    PyTypeObject *schema_type;
+    PyTypeObject *field_descriptor;
+    PyTypeObject *attribute_dict;
+    PyTypeObject *keys_view, *values_view, *items_view, *iterator;
+    PyObject *mutation_error;
+    Schema *no_fields;      // the schema of ModelOutput itself
+    PyObject *no_args;      // the empty tuple
+};
+extern Runtime runtime;
+
+inline OutputObject *as_output(PyObject *op) { return reinterpret_cast<OutputObject *>(op); }
+inline PyObject *as_object(void *op) { return static_cast<PyObject *>(op); }
+inline bool is_output(PyObject *op) { return PyObject_TypeCheck(op, runtime.model_output); }
+
+inline const Schema *schema_of(const OutputObject *self) {
+    return self->schema ? self->schema : runtime.no_fields;
+}
+
+inline PyObject **row_of(const OutputObject *self, const Schema *schema) {
+    auto *bytes = reinterpret_cast<char *>(const_cast<OutputObject *>(self));
+    return reinterpret_cast<PyObject **>(bytes + schema->row_offset);
+}
+inline PyObject **row_of(const OutputObject *self) { return row_of(self, schema_of(self)); }
+
+inline Py_ssize_t raw_size(const OutputObject *self) { return self->raw.ma_used; }
+
+// Index of the field called name, an exact str, or -1. Runs no user code.
+inline Py_ssize_t find_field(const Schema *schema, PyObject *name) {
+    Py_hash_t hash = reinterpret_cast<PyASCIIObject *>(name)->hash;
+    if (hash == -1) {
+        hash = PyObject_Hash(name);
+    }
+    for (std::size_t i = static_cast<std::size_t>(hash);; i++) {
+        const Bucket &bucket = schema->table[i & schema->mask];
+        if (bucket.name == name) {
+            return bucket.index;
+        }
+        if (!bucket.name) {
+            return -1;
+        }
+        if (reinterpret_cast<PyASCIIObject *>(bucket.name)->hash == hash && PyUnicode_Compare(bucket.name, name) == 0) {
+            return bucket.index;
+        }
+    }
+}
+
+// None is counted, too, before Python 3.12; many at once is one addition.
+inline void add_none_references([[maybe_unused]] Py_ssize_t n) {
+#if defined(Py_REF_DEBUG)
+    for (; n > 0; n--) Py_INCREF(Py_None);
+    for (; n < 0; n++) Py_DECREF(Py_None);
+#elif PY_VERSION_HEX < 0x030c0000
+    Py_SET_REFCNT(Py_None, Py_REFCNT(Py_None) + n);
+#endif
+}
+
+inline Py_ssize_t count_present(const OutputObject *self) {
+    const Schema *schema = schema_of(self);
+    PyObject **row = row_of(self, schema);
+    Py_ssize_t present = 0;
+    for (Py_ssize_t i = 0; i < schema->count; i++) {
+        present += row[i] != Py_None;
+    }
+    return present;
+}
+
+inline Py_ssize_t output_len(const OutputObject *self) {
+    return raw_size(self) ? raw_size(self) : count_present(self);
+}
+
+inline bool has_extras(const OutputObject *self) {
+    return raw_size(self) && raw_size(self) > count_present(self);
+}
+
+// Walks the extra keys in insertion order, over any change of the output on the way.
+struct ExtraCursor {
+    Py_ssize_t position = 0;  // as PyDict_Next takes it
+    Py_ssize_t passed = 0;    // extras given out so far
+    const void *keys = nullptr;  // the hash table for which position holds
+};
+// 1 and borrowed references, or 0 at the end.
+int next_extra(OutputObject *self, ExtraCursor *cursor, PyObject **key, PyObject **value);
+
+// Puts the present values into buffer, at most room of them; returns how many there are.
+inline Py_ssize_t collect_values(OutputObject *self, PyObject **buffer, Py_ssize_t room) {
+    const Schema *schema = schema_of(self);
+    PyObject **row = row_of(self, schema);
+    Py_ssize_t n = 0;
+    for (Py_ssize_t i = 0; i < schema->count; i++) {
+        if (row[i] != Py_None) {
+            if (n < room) {
+                buffer[n] = Py_NewRef(row[i]);
+            }
+            n++;
+        }
+    }
+    if (raw_size(self) > n) {
+        ExtraCursor cursor;
+        PyObject *key, *value;
+        while (next_extra(self, &cursor, &key, &value)) {
+            if (n < room) {
+                buffer[n] = Py_NewRef(value);
+            }
+            n++;
+        }
+    }
+    return n;
+}
+
+// schema.cpp
+Schema *seal(PyTypeObject *type);  // borrowed; NULL with an error set
+PyObject *prepare_subclass(PyObject *cls, PyObject *args, PyObject *kwargs);  // __init_subclass__
+int prepare_schemas();
+
+// Schemas by version tag. A tag belongs to one state of one class for the life of the process, so a
+// hit proves at once which class it is and that neither it nor a base has changed since.
+struct CachedSchema {
+    unsigned int version;
+    Schema *schema;  // borrowed from the class
+};
+constexpr std::size_t cached_schemas = 1024;
+extern CachedSchema schema_cache[cached_schemas];
+
+inline Schema *schema_of_class(PyTypeObject *type) {
+    const CachedSchema &entry = schema_cache[type->tp_version_tag % cached_schemas];
+    if (entry.version == type->tp_version_tag && entry.version != 0) {
+        return entry.schema;
+    }
+    return seal(type);
+}
+
+// Whether the facts of schema were read off type as it is now.
+inline bool is_current(PyTypeObject *type, const Schema *schema) {
+    return schema->version == type->tp_version_tag && schema->version != 0;
+}
+
+// collector.cpp
+PyObject *output_alloc(PyTypeObject *type, Py_ssize_t items);
+// A new, empty instance whose slots hold None without owning it: the caller fills some, then calls
+// add_none_references for the others, and runs no other code in between.
+PyObject *new_bare_output(PyTypeObject *type, Schema *schema);
+void output_dealloc(PyObject *op);
+int output_traverse(PyObject *op, visitproc visit, void *arg);
+int output_clear(PyObject *op);
+void prepare_collector();
+
+// create.cpp
+PyObject *output_vectorcall(PyObject *cls, PyObject *const *args, std::size_t nargsf, PyObject *kwnames);
+int output_init(PyObject *op, PyObject *args, PyObject *kwargs);
+PyObject *output_post_init(PyObject *op, PyObject *);
+
+// mirror.cpp: the only writers of the raw dict
+bool keeps_raw(const OutputObject *self);
+int fill_raw(OutputObject *self);
+int store_field(OutputObject *self, Py_ssize_t index, PyObject *value);
+int store_extra(OutputObject *self, PyObject *key, PyObject *value);
+
+// access.cpp
+int output_setattro(PyObject *op, PyObject *name, PyObject *value);
+int output_ass_subscript(PyObject *op, PyObject *key, PyObject *value);
+PyObject *output_subscript(PyObject *op, PyObject *key);
+PyObject *output_get_item(OutputObject *self, PyObject *key);  // new reference, or NULL: error set or absent
+PyObject *output_to_tuple(PyObject *op, PyObject *);
+int store_item(OutputObject *self, PyObject *key, PyObject *value);
+extern PyMethodDef access_methods[];
+int output_contains(PyObject *op, PyObject *key);
+Py_ssize_t output_length(PyObject *op);
+PyObject *output_or(PyObject *left, PyObject *right);
+PyObject *output_refuse_in_place_or(PyObject *op, PyObject *other);
+
+// attributes.cpp
+extern PyGetSetDef attribute_getset[];
+int prepare_attributes();
+PyObject *new_field_descriptor(PyObject *name);
+int restore_attributes(OutputObject *self, PyObject *attributes);
+
+// views.cpp
+PyObject *output_iter(PyObject *op);
+extern PyMethodDef view_methods[];
+int prepare_views();
+
+// compare_repr.cpp
+PyObject *output_richcompare(PyObject *left, PyObject *right, int op);
+PyObject *dataclass_richcompare(PyObject *left, PyObject *right, int op);
+PyObject *output_repr(PyObject *op);
+PyObject *dataclass_repr(PyObject *op);
+
+// copy_pickle.cpp
+PyObject *output_copy(PyObject *op, PyObject *);
+extern PyMethodDef copy_methods[];
+
+// model_output.cpp
+int prepare_model_output(PyObject *module);
+
+}  // namespace fastoutputs

@@ -1,0 +1,141 @@
+// Keeps the raw dict in step with the row. Nothing else writes the raw dict.
+//
+// A change is made in this order: first all that can fail, then the swap of the finished parts, then
+// the references that were replaced are dropped, since dropping one may run any code.
+#include "layout.hpp"
+#include "ref.hpp"
+
+namespace fastoutputs {
+
+int next_extra(OutputObject *self, ExtraCursor *cursor, PyObject **key, PyObject **value) {
+    const Schema *schema = schema_of(self);
+    Py_ssize_t skip = 0;
+    if (cursor->keys != self->raw.ma_keys) {
+        // Another table: what was passed is found again by counting, since extras keep their order.
+        cursor->keys = self->raw.ma_keys;
+        cursor->position = 0;
+        skip = cursor->passed;
+    }
+    while (PyDict_Next(as_object(self), &cursor->position, key, value)) {
+        if (PyUnicode_CheckExact(*key) && find_field(schema, *key) >= 0) {
+            continue;
+        }
+        if (skip-- > 0) {
+            continue;
+        }
+        cursor->passed++;
+        return 1;
+    }
+    return 0;
+}
+
+// Whether a change of a field must reach the raw dict. An instance that holds items and yet has an
+// empty raw dict was made slots-only and stays so.
+bool keeps_raw(const OutputObject *self) {
+    if (raw_size(self)) {
+        return true;
+    }
+    return schema_of(self)->mirror_dict && !slots_only && count_present(self) == 0;
+}
+
+// A new dict of all items as they will be once field `changed` holds value (-1: as they are).
+static PyObject *items_in_order(OutputObject *self, Py_ssize_t changed, PyObject *value) {
+    Ref items(PyDict_New());
+    if (!items) {
+        return nullptr;
+    }
+    const Schema *schema = schema_of(self);
+    PyObject **row = row_of(self, schema);
+    for (Py_ssize_t i = 0; i < schema->count; i++) {
+        PyObject *item = i == changed ? value : row[i];
+        if (item != Py_None && PyDict_SetItem(items.get(), schema->fields[i].name, item) < 0) {
+            return nullptr;
+        }
+    }
+    if (raw_size(self)) {
+        ExtraCursor cursor;
+        PyObject *key, *extra;
+        while (next_extra(self, &cursor, &key, &extra)) {
+            if (PyDict_SetItem(items.get(), key, extra) < 0) {
+                return nullptr;
+            }
+        }
+    }
+    return items.release();
+}
+
+// Gives the raw dict the contents of items, and items the old ones. Cannot fail, runs no code.
+static void swap_contents(OutputObject *self, PyObject *items) {
+    auto *other = reinterpret_cast<PyDictObject *>(items);
+    std::swap(self->raw.ma_keys, other->ma_keys);
+    std::swap(self->raw.ma_values, other->ma_values);
+    std::swap(self->raw.ma_used, other->ma_used);
+}
+
+// Brings an empty raw dict in step with the row.
+int fill_raw(OutputObject *self) {
+    const Schema *schema = schema_of(self);
+    PyObject **row = row_of(self, schema);
+    for (Py_ssize_t i = 0; i < schema->count; i++) {
+        if (row[i] != Py_None && PyDict_SetItem(as_object(self), schema->fields[i].name, row[i]) < 0) {
+            PyDict_Clear(as_object(self));  // slots-only is whole, half a raw dict is not
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static bool is_last_item(const OutputObject *self, Py_ssize_t index) {
+    const Schema *schema = schema_of(self);
+    PyObject **row = row_of(self, schema);
+    for (Py_ssize_t i = index + 1; i < schema->count; i++) {
+        if (row[i] != Py_None) {
+            return false;
+        }
+    }
+    return !has_extras(self);
+}
+
+int store_field(OutputObject *self, Py_ssize_t index, PyObject *value) {
+    const Schema *schema = schema_of(self);
+    PyObject **slot = row_of(self, schema) + index;
+    PyObject *name = schema->fields[index].name;
+    Ref replaced;
+    if (keeps_raw(self) && (*slot != Py_None || value != Py_None)) {
+        if (value == Py_None) {
+            int known = PyDict_Contains(as_object(self), name);
+            if (known < 0 || (known && PyDict_DelItem(as_object(self), name) < 0)) {
+                return -1;
+            }
+        } else if (*slot != Py_None || is_last_item(self, index)) {
+            if (PyDict_SetItem(as_object(self), name, value) < 0) {
+                return -1;
+            }
+        } else {
+            replaced = Ref(items_in_order(self, index, value));
+            if (!replaced) {
+                return -1;
+            }
+            swap_contents(self, replaced.get());
+        }
+    }
+    PyObject *old = *slot;
+    *slot = Py_NewRef(value);
+    Py_DECREF(old);
+    return 0;
+}
+
+int store_extra(OutputObject *self, PyObject *key, PyObject *value) {
+    if (raw_size(self) || count_present(self) == 0) {
+        return PyDict_SetItem(as_object(self), key, value);
+    }
+    // The first extra key of a slots-only instance: from here on it is in step.
+    Ref items(items_in_order(self, -1, nullptr));
+    if (!items || PyDict_SetItem(items.get(), key, value) < 0) {
+        return -1;
+    }
+    swap_contents(self, items.get());
+    return 0;
+}
+
+}  // namespace fastoutputs

@@ -1,0 +1,94 @@
+// The type ModelOutput itself: which function of which file stands in which slot.
+#include "layout.hpp"
+#include "ref.hpp"
+
+namespace fastoutputs {
+
+Runtime runtime;
+
+static const char model_output_doc[] =
+    "The object that a model returns: named fields that read as attributes, as a tuple and as a dict.\n\n"
+    "Subclass it with the standard @dataclass decorator. A field that is None is absent from every view\n"
+    "but the attribute; order is declared order, extra keys last. `class X(ModelOutput, mirror_dict=False)`\n"
+    "leaves the inherited dict storage empty: faster, but invisible to C code that reads a dict directly.\n\n"
+    "Behaves as transformers.utils.ModelOutput; docs/behaviour.md lists the intended differences.";
+
+static PyMethodDef own_methods[] = {
+    {"__init_subclass__", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(prepare_subclass)),
+     METH_VARARGS | METH_KEYWORDS | METH_CLASS,
+     "Make a subclass ready; mirror_dict=False chooses slots only for its instances."},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+static PyMemberDef members[] = {
+    {"__dictoffset__", T_PYSSIZET, offsetof(OutputObject, attributes), READONLY, nullptr},
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(OutputObject, weakrefs), READONLY, nullptr},
+    {nullptr, 0, 0, 0, nullptr},
+};
+
+static int add_methods(const PyMethodDef *methods) {
+    for (; methods->ml_name; methods++) {
+        auto *definition = const_cast<PyMethodDef *>(methods);
+        Ref method(methods->ml_flags & METH_CLASS ? PyDescr_NewClassMethod(runtime.model_output, definition)
+                                                  : PyDescr_NewMethod(runtime.model_output, definition));
+        // By setattr, not by the spec: __setattr__ must count as Python's own, or object.__setattr__,
+        // which a frozen dataclass calls, would refuse to pass over it.
+        if (!method || PyObject_SetAttrString(as_object(runtime.model_output), methods->ml_name, method.get()) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+int prepare_model_output(PyObject *module) {
+    prepare_collector();
+    runtime.no_args = PyTuple_New(0);
+    runtime.mutation_error = PyErr_NewExceptionWithDoc(
+        "fastoutputs.OutputMutationError",
+        "A dict operation that would delete keys of an output, or change many at once.\n\n"
+        "A TypeError, so that code which tries and falls back to a plain dict does so.",
+        PyExc_TypeError, nullptr);
+    if (!runtime.no_args || !runtime.mutation_error || prepare_views() < 0 || prepare_attributes() < 0 ||
+        prepare_schemas() < 0) {
+        return -1;
+    }
+    PyType_Slot slots[] = {
+        {Py_tp_doc, const_cast<char *>(model_output_doc)},
+        {Py_tp_alloc, reinterpret_cast<void *>(output_alloc)},
+        {Py_tp_init, reinterpret_cast<void *>(output_init)},
+        {Py_tp_dealloc, reinterpret_cast<void *>(output_dealloc)},
+        {Py_tp_traverse, reinterpret_cast<void *>(output_traverse)},
+        {Py_tp_clear, reinterpret_cast<void *>(output_clear)},
+        {Py_tp_iter, reinterpret_cast<void *>(output_iter)},
+        {Py_tp_repr, reinterpret_cast<void *>(output_repr)},
+        {Py_tp_richcompare, reinterpret_cast<void *>(output_richcompare)},
+        {Py_tp_hash, reinterpret_cast<void *>(PyObject_HashNotImplemented)},
+        {Py_mp_length, reinterpret_cast<void *>(output_length)},
+        {Py_mp_subscript, reinterpret_cast<void *>(output_subscript)},
+        {Py_mp_ass_subscript, reinterpret_cast<void *>(output_ass_subscript)},
+        {Py_sq_contains, reinterpret_cast<void *>(output_contains)},
+        {Py_nb_or, reinterpret_cast<void *>(output_or)},
+        {Py_nb_inplace_or, reinterpret_cast<void *>(output_refuse_in_place_or)},
+        {Py_tp_members, members},
+        {Py_tp_getset, attribute_getset},
+        {0, nullptr},
+    };
+    PyType_Spec spec = {"fastoutputs.ModelOutput", sizeof(OutputObject), 0,
+                        Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, slots};
+    Ref bases(PyTuple_Pack(1, &PyDict_Type));
+    runtime.model_output =
+        bases ? reinterpret_cast<PyTypeObject *>(PyType_FromSpecWithBases(&spec, bases.get())) : nullptr;
+    if (!runtime.model_output || add_methods(own_methods) < 0 || add_methods(access_methods) < 0 ||
+        add_methods(view_methods) < 0 || add_methods(copy_methods) < 0) {
+        return -1;
+    }
+    Py_INCREF(runtime.model_output);
+    Py_INCREF(runtime.mutation_error);
+    if (PyModule_AddObject(module, "ModelOutput", as_object(runtime.model_output)) < 0 ||
+        PyModule_AddObject(module, "OutputMutationError", runtime.mutation_error) < 0) {
+        return -1;
+    }
+    return 0;
+}
+
+}  // namespace fastoutputs

@@ -1,0 +1,35 @@
+// An owning pointer for paths that are not hot: the reference is dropped wherever the scope is left.
+#pragma once
+
+#include <Python.h>
+
+namespace fastoutputs {
+
+class Ref {
+public:
+    explicit Ref(PyObject *stolen = nullptr) : object_(stolen) {}
+    static Ref borrow(PyObject *object) { return Ref(Py_XNewRef(object)); }
+    Ref(Ref &&other) noexcept : object_(other.release()) {}
+    Ref &operator=(Ref &&other) noexcept {
+        PyObject *old = object_;
+        object_ = other.release();
+        Py_XDECREF(old);
+        return *this;
+    }
+    Ref(const Ref &) = delete;
+    Ref &operator=(const Ref &) = delete;
+    ~Ref() { Py_XDECREF(object_); }
+
+    PyObject *get() const { return object_; }
+    PyObject *release() {
+        PyObject *object = object_;
+        object_ = nullptr;
+        return object;
+    }
+    explicit operator bool() const { return object_ != nullptr; }
+
+private:
+    PyObject *object_;
+};
+
+}  // namespace fastoutputs

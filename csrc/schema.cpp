@@ -1,0 +1,505 @@
+// Sealing: reading what a class declares, once, the first time it is used after @dataclass has run.
+//
+// Cold code, so pybind11 objects and exceptions are used here; none leaves through a slot.
+#include <pybind11/pybind11.h>
+
+#include "layout.hpp"
+#include "ref.hpp"
+
+#include <algorithm>
+#include <map>
+#include <new>
+#include <string>
+
+namespace py = pybind11;
+
+namespace fastoutputs {
+
+CachedSchema schema_cache[cached_schemas];
+
+static PyObject *schema_key;       // "__fastoutputs_schema__", in the __dict__ of a sealed class
+static PyObject *mirror_dict_key;  // "__fastoutputs_mirror_dict__", where a class chose
+
+static PyObject *lookup(PyTypeObject *type, const char *name) {
+    py::str key = py::reinterpret_steal<py::str>(PyUnicode_InternFromString(name));
+    return _PyType_Lookup(type, key.ptr());
+}
+
+static bool is_inherited_from_base(PyTypeObject *type, const char *name) {
+    return lookup(type, name) == lookup(runtime.model_output, name);
+}
+
+[[noreturn]] static void type_error(const std::string &text) { throw py::type_error(text); }
+
+static bool same_name(const py::object &left, PyObject *right) { return PyUnicode_Compare(left.ptr(), right) == 0; }
+
+static std::string full_name(PyTypeObject *type) {
+    py::handle cls(as_object(type));
+    return py::str(cls.attr("__module__")).cast<std::string>() + "." + py::str(cls.attr("__name__")).cast<std::string>();
+}
+
+// --- what the dataclass declares -----------------------------------------------------------------
+
+static Schema *new_schema() {
+    Schema *schema = PyObject_GC_New(Schema, runtime.schema_type);
+    if (!schema) {
+        throw py::error_already_set();
+    }
+    new (&schema->fields) std::vector<Field>();
+    new (&schema->buckets) std::vector<Bucket>(1, Bucket{nullptr, -1});
+    schema->table = schema->buckets.data();
+    schema->mask = 0;
+    new (&schema->positional) std::vector<std::uint16_t>();
+    schema->count = 0;
+    schema->row_offset = sizeof(OutputObject);
+    schema->version = 0;
+    schema->mirror_dict = true;
+    schema->compiled_init = schema->fills_defaults = schema->own_setattr = false;
+    schema->plain_to_tuple = schema->plain_items = true;
+    PyObject_GC_Track(as_object(schema));
+    return schema;
+}
+
+static int schema_traverse(PyObject *op, visitproc visit, void *arg) {
+    Py_VISIT(Py_TYPE(op));
+    for (const Field &field : reinterpret_cast<Schema *>(op)->fields) {
+        Py_VISIT(field.initial);
+        Py_VISIT(field.factory);
+    }
+    return 0;
+}
+
+static int schema_clear(PyObject *op) {
+    for (Field &field : reinterpret_cast<Schema *>(op)->fields) {
+        Py_CLEAR(field.initial);
+        Py_CLEAR(field.factory);
+    }
+    return 0;
+}
+
+static void schema_dealloc(PyObject *op) {
+    auto *schema = reinterpret_cast<Schema *>(op);
+    PyTypeObject *type = Py_TYPE(op);
+    PyObject_GC_UnTrack(op);
+    schema_clear(op);
+    for (Field &field : schema->fields) {
+        Py_DECREF(field.name);
+    }
+    schema->fields.~vector();
+    schema->buckets.~vector();
+    schema->positional.~vector();
+    PyObject_GC_Del(op);
+    Py_DECREF(type);
+}
+
+static PyObject *owned_unless_missing(const py::object &value, const py::handle &missing) {
+    return value.is(missing) ? nullptr : Py_NewRef(value.ptr());
+}
+
+// Reads defaults and parameters anew; names must be those that schema has, if it has any.
+static void read_fields(Schema *schema, PyTypeObject *type) {
+    py::module_ dataclasses = py::module_::import("dataclasses");
+    py::handle missing = dataclasses.attr("MISSING");
+    py::tuple declared = dataclasses.attr("fields")(py::handle(as_object(type)));
+    const bool is_new = schema->fields.empty();
+    if (!is_new && declared.size() != schema->fields.size()) {
+        type_error(full_name(type) + " changed its fields after its first use: declare a subclass instead");
+    }
+    std::vector<std::uint16_t> positional;
+    bool fills_defaults = false;
+    for (std::size_t i = 0; i < declared.size(); i++) {
+        py::handle declaration = declared[i];
+        PyObject *name = py::str(declaration.attr("name")).release().ptr();
+        PyUnicode_InternInPlace(&name);
+        if (is_new) {
+            schema->fields.push_back(Field{name, PyObject_Hash(name), nullptr, nullptr, true, false});
+            schema->count = static_cast<Py_ssize_t>(schema->fields.size());
+        } else {
+            Py_DECREF(name);
+            if (schema->fields[i].name != name) {
+                type_error(full_name(type) + " changed its fields after its first use: declare a subclass instead");
+            }
+        }
+        Field &field = schema->fields[i];
+        Ref old_initial(field.initial), old_factory(field.factory);
+        field.initial = owned_unless_missing(declaration.attr("default"), missing);
+        field.factory = owned_unless_missing(declaration.attr("default_factory"), missing);
+        field.is_parameter = declaration.attr("init").cast<bool>();
+        fills_defaults |= field.initial != Py_None;
+        if (field.is_parameter && !declaration.attr("kw_only").cast<bool>()) {
+            positional.push_back(static_cast<std::uint16_t>(i));
+        }
+    }
+    schema->positional = std::move(positional);
+    schema->fills_defaults = fills_defaults;
+}
+
+static void build_table(Schema *schema) {
+    std::size_t size = 1;
+    while (size < 2 * schema->fields.size()) {
+        size *= 2;
+    }
+    schema->buckets.assign(size, Bucket{nullptr, -1});
+    schema->table = schema->buckets.data();
+    schema->mask = size - 1;
+    for (Py_ssize_t i = 0; i < schema->count; i++) {
+        const Field &field = schema->fields[static_cast<std::size_t>(i)];
+        std::size_t at = static_cast<std::size_t>(field.hash) & schema->mask;
+        while (schema->buckets[at].name) {
+            at = (at + 1) & schema->mask;
+        }
+        schema->buckets[at] = Bucket{field.name, i};
+    }
+}
+
+// --- whether a method is the one that @dataclass generates -----------------------------------------
+
+static py::object defining_class(PyTypeObject *type, const char *name) {
+    for (py::handle base : py::reinterpret_borrow<py::tuple>(type->tp_mro)) {
+        if (base.attr("__dict__").contains(name)) {
+            return py::reinterpret_borrow<py::object>(base);
+        }
+    }
+    return py::none();
+}
+
+// The code of the generated method, or None. dataclasses makes its methods inside a function of this
+// name; before 3.11 code does not know its full name, but stands on the second line of "<string>".
+static py::object generated_code(py::object method, const char *name) {
+    if (py::hasattr(method, "__wrapped__")) {
+        method = method.attr("__wrapped__");  // __repr__ is wrapped against recursion
+    }
+    if (!PyFunction_Check(method.ptr())) {
+        return py::none();
+    }
+    py::object code = method.attr("__code__");
+#if PY_VERSION_HEX >= 0x030b0000
+    const std::string expected = std::string("__create_fn__.<locals>.") + name;
+    const bool generated = code.attr("co_qualname").cast<std::string>() == expected;
+#else
+    (void)name;
+    const bool generated = code.attr("co_filename").cast<std::string>() == "<string>" &&
+                           code.attr("co_firstlineno").cast<int>() == 2;
+#endif
+    return generated ? code : py::none();
+}
+
+// Whether __eq__ or __repr__ is generated over exactly the fields of the schema.
+static bool is_generated_over_fields(PyTypeObject *type, const Schema *schema, const char *method, const char *flag) {
+    py::object owner = defining_class(type, method);
+    if (owner.is_none() || !py::hasattr(owner, "__dataclass_fields__") ||
+        generated_code(owner.attr("__dict__")[method], method).is_none()) {
+        return false;
+    }
+    py::tuple declared = py::module_::import("dataclasses").attr("fields")(owner);
+    if (declared.size() != schema->fields.size()) {
+        return false;
+    }
+    for (std::size_t i = 0; i < declared.size(); i++) {
+        py::handle field = declared[i];
+        if (!field.attr(flag).cast<bool>() || !same_name(field.attr("name"), schema->fields[i].name)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool is_frozen(const py::object &cls) {
+    py::object parameters = py::getattr(cls, "__dataclass_params__", py::none());
+    return !parameters.is_none() && parameters.attr("frozen").cast<bool>();
+}
+
+// Whether output_vectorcall does exactly what calling the class would do.
+static bool has_compiled_init(PyTypeObject *type, const Schema *schema, bool stores_plainly) {
+    if (type->tp_new != PyDict_Type.tp_new || !is_inherited_from_base(type, "__post_init__") ||
+        Py_TYPE(type)->tp_call != PyType_Type.tp_call || (schema->fills_defaults && schema->count > 256)) {
+        return false;
+    }
+    py::object owner = defining_class(type, "__init__");
+    if (owner.is_none() || !(stores_plainly || is_frozen(owner))) {
+        return false;
+    }
+    py::object code = generated_code(owner.attr("__dict__")["__init__"], "__init__");
+    if (code.is_none()) {
+        return false;
+    }
+    std::vector<PyObject *> parameters;
+    for (std::uint16_t index : schema->positional) {
+        parameters.push_back(schema->fields[index].name);
+    }
+    const std::size_t positional = parameters.size();
+    for (std::size_t i = 0; i < schema->fields.size(); i++) {
+        const Field &field = schema->fields[i];
+        if (field.is_shadowed) {
+            return false;
+        }
+        const bool by_position =
+            std::find(schema->positional.begin(), schema->positional.end(), i) != schema->positional.end();
+        if (field.is_parameter && !by_position) {
+            parameters.push_back(field.name);
+        }
+    }
+    py::tuple names = code.attr("co_varnames");
+    if (code.attr("co_argcount").cast<std::size_t>() != positional + 1 ||
+        code.attr("co_kwonlyargcount").cast<std::size_t>() != parameters.size() - positional) {
+        return false;  // an InitVar, or fields added without @dataclass
+    }
+    for (std::size_t i = 0; i < parameters.size(); i++) {
+        if (!same_name(names[i + 1], parameters[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+// --- field descriptors ---------------------------------------------------------------------------
+
+// A member descriptor points at its definition for ever, and may outlive its class's schema. So the
+// definitions are shared by all classes, one for each name and offset, and never freed.
+static PyMemberDef *member_definition(PyObject *name, Py_ssize_t offset) {
+    static std::map<std::pair<std::string, Py_ssize_t>, PyMemberDef> definitions;
+    auto [found, is_new] = definitions.try_emplace({py::str(py::handle(name)).cast<std::string>(), offset});
+    if (is_new) {
+        // Read-only to CPython: a store must pass output_setattro, which keeps the raw dict in step.
+        found->second = PyMemberDef{found->first.first.c_str(), T_OBJECT_EX, offset, READONLY, nullptr};
+    }
+    return &found->second;
+}
+
+static bool is_field_descriptor(PyObject *attribute) {
+    return Py_IS_TYPE(attribute, &PyMemberDescr_Type) || Py_IS_TYPE(attribute, runtime.field_descriptor);
+}
+
+// Gives each field a descriptor, unless the class has a data descriptor of its own under the name.
+// True if the class changed.
+static bool install_fields(PyTypeObject *type, Schema *schema, bool stores_plainly) {
+    PyTypeObject *wanted = stores_plainly ? &PyMemberDescr_Type : runtime.field_descriptor;
+    bool changed = false;
+    for (std::size_t i = 0; i < schema->fields.size(); i++) {
+        Field &field = schema->fields[i];
+        PyObject *attribute = _PyType_Lookup(type, field.name);
+        field.is_shadowed = attribute && attribute != field.initial && !is_field_descriptor(attribute) &&
+                            Py_TYPE(attribute)->tp_descr_set;
+        PyObject *own = PyDict_GetItemWithError(type->tp_dict, field.name);
+        if (field.is_shadowed || (own && schema->version != 0 && Py_IS_TYPE(own, wanted))) {
+            continue;
+        }
+        const Py_ssize_t offset = schema->row_offset + static_cast<Py_ssize_t>(i * sizeof(PyObject *));
+        Ref descriptor(stores_plainly ? PyDescr_NewMember(type, member_definition(field.name, offset))
+                                      : new_field_descriptor(field.name));
+        if (!descriptor || PyDict_SetItem(type->tp_dict, field.name, descriptor.get()) < 0) {
+            throw py::error_already_set();
+        }
+        changed = true;
+    }
+    return changed;
+}
+
+// --- sealing -------------------------------------------------------------------------------------
+
+static Schema *own_schema(PyTypeObject *type) {
+    PyObject *schema = PyDict_GetItemWithError(type->tp_dict, schema_key);
+    return schema && Py_IS_TYPE(schema, runtime.schema_type) ? reinterpret_cast<Schema *>(schema) : nullptr;
+}
+
+static Py_ssize_t row_end(const Schema *schema) {
+    return schema->row_offset + schema->count * static_cast<Py_ssize_t>(sizeof(PyObject *));
+}
+
+// A descriptor of a base reads instances of its subclasses, so no base may reach further than they do.
+static void check_against_relatives(PyTypeObject *type, const Schema *schema) {
+    for (py::handle base : py::reinterpret_borrow<py::tuple>(type->tp_mro)) {
+        auto *base_type = reinterpret_cast<PyTypeObject *>(base.ptr());
+        Schema *other = base_type->tp_flags & Py_TPFLAGS_HEAPTYPE ? own_schema(base_type) : nullptr;
+        if (other && row_end(other) > row_end(schema)) {
+            type_error(full_name(type) + " has fewer fields than its base " + full_name(base_type));
+        }
+    }
+    py::list pending = py::handle(as_object(type)).attr("__subclasses__")();
+    while (pending.size() > 0) {
+        py::object subclass = pending.attr("pop")();
+        Schema *other = own_schema(reinterpret_cast<PyTypeObject *>(subclass.ptr()));
+        if (other && row_end(other) < row_end(schema)) {
+            type_error(full_name(type) + " changed its fields after its subclass was first used");
+        }
+        pending.attr("extend")(subclass.attr("__subclasses__")());
+    }
+}
+
+// Slots that CPython fills with calls back into Python, or with the general form, where the compiled
+// one does the same. A later patch of the class makes CPython put its own back.
+static void install_slots(PyTypeObject *type, const Schema *schema, bool stores_plainly) {
+    type->tp_alloc = output_alloc;
+    type->tp_vectorcall = output_vectorcall;
+    if (stores_plainly) {
+        type->tp_setattro = output_setattro;
+    }
+    bool plain_comparison = is_generated_over_fields(type, schema, "__eq__", "compare");
+    for (const char *name : {"__ne__", "__lt__", "__le__", "__gt__", "__ge__"}) {
+        plain_comparison = plain_comparison && is_inherited_from_base(type, name);
+    }
+    if (plain_comparison) {
+        type->tp_richcompare = dataclass_richcompare;
+    }
+    if (is_generated_over_fields(type, schema, "__repr__", "repr")) {
+        type->tp_repr = dataclass_repr;
+    }
+    // Nothing of a subclass's own lies in the instance: our collector slots are all it needs.
+    if (type->tp_basicsize == runtime.model_output->tp_basicsize &&
+        type->tp_dictoffset == runtime.model_output->tp_dictoffset &&
+        type->tp_weaklistoffset == runtime.model_output->tp_weaklistoffset && !type->tp_del) {
+        type->tp_dealloc = output_dealloc;
+        type->tp_traverse = output_traverse;
+        type->tp_clear = output_clear;
+    }
+}
+
+static void remember(PyTypeObject *type, Schema *schema) {
+    lookup(type, "__init__");  // any lookup gives a class its version tag
+    schema->version = type->tp_version_tag;
+    if (schema->version != 0) {
+        schema_cache[schema->version % cached_schemas] = {schema->version, schema};
+    }
+}
+
+static Schema *seal_or_throw(PyTypeObject *type) {
+    if (type == runtime.model_output) {
+        remember(type, runtime.no_fields);
+        return runtime.no_fields;
+    }
+    py::handle cls(as_object(type));
+    if (!py::hasattr(cls, "__dataclass_fields__")) {
+        type_error(full_name(type) +
+                   " is not a dataclass. This is a subclass of ModelOutput and so must use the @dataclass decorator.");
+    }
+    Schema *schema = own_schema(type);
+    Ref held = Ref(as_object(schema ? reinterpret_cast<Schema *>(Py_NewRef(as_object(schema))) : new_schema()));
+    const bool is_new = !schema;
+    schema = reinterpret_cast<Schema *>(held.get());
+    read_fields(schema, type);
+    if (schema->fields.empty()) {
+        throw py::value_error(py::str(cls.attr("__name__")).cast<std::string>() + " has no fields.");
+    }
+    if (is_new) {
+        constexpr Py_ssize_t slot = sizeof(PyObject *);
+        schema->row_offset = (type->tp_basicsize + slot - 1) / slot * slot;
+        build_table(schema);
+        check_against_relatives(type, schema);
+    }
+    const bool stores_plainly = is_inherited_from_base(type, "__setattr__") && is_inherited_from_base(type, "__delattr__");
+    bool changed = install_fields(type, schema, stores_plainly);
+    if (is_new && PyDict_SetItem(type->tp_dict, schema_key, held.get()) < 0) {
+        throw py::error_already_set();
+    }
+    if (changed || is_new) {
+        PyType_Modified(type);
+    }
+    PyObject *mirror = _PyType_Lookup(type, mirror_dict_key);
+    schema->mirror_dict = mirror != Py_False;
+    schema->own_setattr = !stores_plainly && !is_frozen(py::reinterpret_borrow<py::object>(cls));
+    schema->plain_to_tuple = is_inherited_from_base(type, "to_tuple");
+    schema->plain_items = is_inherited_from_base(type, "keys") && is_inherited_from_base(type, "__getitem__");
+    schema->compiled_init = has_compiled_init(type, schema, stores_plainly);
+    install_slots(type, schema, stores_plainly);
+    remember(type, schema);
+    return schema;
+}
+
+// Runs f, and turns what it throws into a Python error and the value for failure.
+template <typename Result, typename Function>
+static Result guarded(Result failure, Function f) {
+    try {
+        return f();
+    } catch (py::error_already_set &error) {
+        error.restore();
+    } catch (const py::builtin_exception &error) {
+        error.set_error();
+    } catch (const std::bad_alloc &) {
+        PyErr_NoMemory();
+    } catch (const std::exception &error) {
+        PyErr_SetString(PyExc_RuntimeError, error.what());
+    }
+    return failure;
+}
+
+Schema *seal(PyTypeObject *type) {
+    return guarded(static_cast<Schema *>(nullptr), [&] { return seal_or_throw(type); });
+}
+
+// --- __init_subclass__ ---------------------------------------------------------------------------
+
+// @dataclass takes the default of a field that is declared again, without one, from the class's
+// attribute of that name. A sealed base has a descriptor there, so the base's default is put back first.
+static void restore_inherited_defaults(PyTypeObject *type) {
+    py::handle cls(as_object(type));
+    py::dict own = py::dict(cls.attr("__dict__"));
+#if PY_VERSION_HEX >= 0x030e0000
+    py::module_ annotationlib = py::module_::import("annotationlib");
+    py::dict annotations = annotationlib.attr("get_annotations")(
+        cls, py::arg("format") = annotationlib.attr("Format").attr("FORWARDREF"));
+#else
+    py::dict annotations = own.contains("__annotations__") ? py::dict(own["__annotations__"]) : py::dict();
+#endif
+    for (auto [name, annotation] : annotations) {
+        PyObject *attribute = own.contains(name) ? nullptr : _PyType_Lookup(type, name.ptr());
+        if (!attribute || !is_field_descriptor(attribute)) {
+            continue;
+        }
+        py::object fields = py::getattr(cls, "__dataclass_fields__", py::none());
+        if (fields.is_none() || !fields.contains(name)) {
+            continue;
+        }
+        py::module_ dataclasses = py::module_::import("dataclasses");
+        py::object initial = fields[name].attr("default");
+        cls.attr(py::str(name)) = initial.is(dataclasses.attr("MISSING")) ? dataclasses.attr("field")() : initial;
+    }
+}
+
+static PyObject *prepare_or_throw(PyTypeObject *type, py::args args, py::kwargs kwargs) {
+    py::handle cls(as_object(type));
+    if (kwargs.contains("mirror_dict")) {
+        py::object mirror = kwargs.attr("pop")("mirror_dict");
+        if (!PyBool_Check(mirror.ptr())) {
+            type_error("mirror_dict must be True or False, not " + py::repr(mirror).cast<std::string>());
+        }
+        cls.attr(py::handle(mirror_dict_key)) = mirror;
+    }
+    py::object next = py::reinterpret_steal<py::object>(PyObject_CallFunctionObjArgs(
+        as_object(&PySuper_Type), runtime.model_output, as_object(type), nullptr));
+    if (!next) {
+        throw py::error_already_set();
+    }
+    next.attr("__init_subclass__")(*args, **kwargs);
+    type->tp_alloc = output_alloc;
+    type->tp_vectorcall = output_vectorcall;
+    restore_inherited_defaults(type);
+    return Py_NewRef(Py_None);
+}
+
+PyObject *prepare_subclass(PyObject *cls, PyObject *args, PyObject *kwargs) {
+    return guarded(static_cast<PyObject *>(nullptr), [&] {
+        return prepare_or_throw(reinterpret_cast<PyTypeObject *>(cls), py::reinterpret_borrow<py::args>(args),
+                                kwargs ? py::reinterpret_borrow<py::kwargs>(kwargs) : py::kwargs());
+    });
+}
+
+int prepare_schemas() {
+    PyType_Slot slots[] = {
+        {Py_tp_dealloc, reinterpret_cast<void *>(schema_dealloc)},
+        {Py_tp_traverse, reinterpret_cast<void *>(schema_traverse)},
+        {Py_tp_clear, reinterpret_cast<void *>(schema_clear)},
+        {0, nullptr},
+    };
+    PyType_Spec spec = {"fastoutputs._core.sealed_schema", sizeof(Schema), 0,
+                        Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};
+    runtime.schema_type = reinterpret_cast<PyTypeObject *>(PyType_FromSpec(&spec));
+    schema_key = PyUnicode_InternFromString("__fastoutputs_schema__");
+    mirror_dict_key = PyUnicode_InternFromString("__fastoutputs_mirror_dict__");
+    if (!runtime.schema_type || !schema_key || !mirror_dict_key) {
+        return -1;
+    }
+    runtime.no_fields = guarded(static_cast<Schema *>(nullptr), new_schema);
+    return runtime.no_fields ? 0 : -1;
+}
+
+}  // namespace fastoutputs

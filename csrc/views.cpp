@@ -1,0 +1,389 @@
+// keys(), values() and items(): live views over the row, and the iterator that they share.
+//
+// The iterator walks slots by index, so a field that is set, or set to None, while an output is being
+// walked never ends the walk. Only a new extra key does, as a new key does with a dict.
+#include "layout.hpp"
+#include "ref.hpp"
+
+namespace fastoutputs {
+
+enum class Part { key, value, item };
+
+struct ViewObject {
+    PyObject_HEAD
+    OutputObject *output;
+    Part part;
+};
+
+struct IteratorObject {
+    PyObject_HEAD
+    OutputObject *output;  // NULL once exhausted
+    Py_ssize_t index;
+    Py_ssize_t extras;  // how many there were when the walk came to them
+    ExtraCursor cursor;
+    Part part;
+};
+
+static ViewObject *as_view(PyObject *op) { return reinterpret_cast<ViewObject *>(op); }
+// A few dead views and iterators are kept, each with its type, for the next ones: they live for a
+// moment, again and again. Bounded, and only touched while holding the GIL.
+template <typename Holder>
+struct Spare {
+    static constexpr int most = 8;
+    Holder *kept[most];
+    int count;
+};
+static Spare<ViewObject> spare_views[3];  // by Part
+static Spare<IteratorObject> spare_iterators;
+
+template <typename Holder>
+static Holder *take(Spare<Holder> &spare, PyTypeObject *type) {
+    if (spare.count == 0) {
+        return PyObject_GC_New(Holder, type);
+    }
+    Holder *self = spare.kept[--spare.count];
+#if defined(Py_REF_DEBUG)
+    _Py_NewReference(as_object(self));
+#else
+    Py_SET_REFCNT(as_object(self), 1);
+#endif
+    return self;
+}
+
+template <typename Holder>
+static void give_back(Spare<Holder> &spare, PyObject *op) {
+    PyObject_GC_UnTrack(op);
+    Py_XDECREF(reinterpret_cast<Holder *>(op)->output);
+    if (spare.count < Spare<Holder>::most) {
+        spare.kept[spare.count++] = reinterpret_cast<Holder *>(op);
+        return;
+    }
+    PyTypeObject *type = Py_TYPE(op);
+    PyObject_GC_Del(op);
+    Py_DECREF(type);
+}
+
+static Spare<ViewObject> &spare_of(Part part) { return spare_views[static_cast<int>(part)]; }
+static void view_dealloc(PyObject *op) { give_back(spare_of(as_view(op)->part), op); }
+static void iterator_dealloc(PyObject *op) { give_back(spare_iterators, op); }
+
+static PyObject *owner_of(PyObject *op) { return as_object(as_view(op)->output); }
+
+// --- iterator ------------------------------------------------------------------------------------
+
+static PyObject *new_iterator(OutputObject *output, Part part) {
+    IteratorObject *self = take(spare_iterators, runtime.iterator);
+    if (!self) {
+        return nullptr;
+    }
+    Py_INCREF(output);
+    self->output = output;
+    self->index = 0;
+    self->cursor = ExtraCursor();
+    self->part = part;
+    PyObject_GC_Track(self);
+    return as_object(self);
+}
+
+static PyObject *pick(Part part, PyObject *key, PyObject *value) {
+    switch (part) {
+    case Part::key:
+        return Py_NewRef(key);
+    case Part::value:
+        return Py_NewRef(value);
+    default:
+        return PyTuple_Pack(2, key, value);
+    }
+}
+
+static PyObject *iterator_next(PyObject *op) {
+    auto *self = reinterpret_cast<IteratorObject *>(op);
+    OutputObject *output = self->output;
+    if (!output) {
+        return nullptr;
+    }
+    const Schema *schema = schema_of(output);
+    PyObject **row = row_of(output, schema);
+    while (self->index < schema->count) {
+        Py_ssize_t i = self->index++;
+        if (row[i] != Py_None) {
+            if (self->part == Part::key) {
+                return Py_NewRef(schema->fields[i].name);
+            }
+            Ref value = Ref::borrow(row[i]);  // making the pair may run the collector
+            return pick(self->part, schema->fields[i].name, value.get());
+        }
+    }
+    if (raw_size(output)) {
+        Py_ssize_t extras = raw_size(output) - count_present(output);
+        if (self->index++ == schema->count) {
+            self->extras = extras;
+        }
+        if (extras != self->extras) {
+            PyErr_Format(PyExc_RuntimeError, "%s got a new key during iteration", Py_TYPE(output)->tp_name);
+            return nullptr;
+        }
+        PyObject *key, *value;
+        if (next_extra(output, &self->cursor, &key, &value)) {
+            Ref held_key = Ref::borrow(key), held_value = Ref::borrow(value);
+            return pick(self->part, held_key.get(), held_value.get());
+        }
+    }
+    self->output = nullptr;
+    Py_DECREF(output);
+    return nullptr;
+}
+
+static PyObject *iterator_length_hint(PyObject *op, PyObject *) {
+    auto *self = reinterpret_cast<IteratorObject *>(op);
+    if (!self->output) {
+        return PyLong_FromLong(0);
+    }
+    const Schema *schema = schema_of(self->output);
+    PyObject **row = row_of(self->output, schema);
+    Py_ssize_t passed = self->cursor.passed;
+    for (Py_ssize_t i = 0; i < schema->count && i < self->index; i++) {
+        passed += row[i] != Py_None;
+    }
+    Py_ssize_t left = output_len(self->output) - passed;
+    return PyLong_FromSsize_t(left > 0 ? left : 0);
+}
+
+// Views and iterators own one output each, at the same place.
+static int holder_traverse(PyObject *op, visitproc visit, void *arg) {
+    Py_VISIT(Py_TYPE(op));
+    Py_VISIT(as_view(op)->output);
+    return 0;
+}
+
+PyObject *output_iter(PyObject *op) { return new_iterator(as_output(op), Part::key); }
+
+// --- views ---------------------------------------------------------------------------------------
+
+static PyObject *new_view(PyTypeObject *type, PyObject *op, Part part) {
+    ViewObject *self = take(spare_of(part), type);
+    if (!self) {
+        return nullptr;
+    }
+    self->output = as_output(Py_NewRef(op));
+    self->part = part;
+    PyObject_GC_Track(self);
+    return as_object(self);
+}
+
+static PyObject *output_keys(PyObject *op, PyObject *) { return new_view(runtime.keys_view, op, Part::key); }
+static PyObject *output_values(PyObject *op, PyObject *) { return new_view(runtime.values_view, op, Part::value); }
+static PyObject *output_items(PyObject *op, PyObject *) { return new_view(runtime.items_view, op, Part::item); }
+
+static PyObject *view_iter(PyObject *op) { return new_iterator(as_view(op)->output, as_view(op)->part); }
+static Py_ssize_t view_length(PyObject *op) { return output_len(as_view(op)->output); }
+
+static PyObject *reversed_iter(PyObject *iterable) {
+    Ref list(PySequence_List(iterable));
+    if (!list || PyList_Reverse(list.get()) < 0) {
+        return nullptr;
+    }
+    return PyObject_GetIter(list.get());
+}
+static PyObject *reversed_method(PyObject *op, PyObject *) { return reversed_iter(op); }
+
+static PyObject *view_repr(PyObject *op) {
+    int seen = Py_ReprEnter(op);
+    if (seen != 0) {
+        return seen > 0 ? PyUnicode_FromString("...") : nullptr;
+    }
+    Ref list(PySequence_List(op));
+    const char *dot = std::strrchr(Py_TYPE(op)->tp_name, '.');
+    PyObject *text = list ? PyUnicode_FromFormat("%s(%R)", dot ? dot + 1 : Py_TYPE(op)->tp_name, list.get()) : nullptr;
+    Py_ReprLeave(op);
+    return text;
+}
+
+static PyObject *view_mapping(PyObject *op, void *) { return PyDictProxy_New(owner_of(op)); }
+
+static int keys_contain(PyObject *op, PyObject *key) { return output_contains(owner_of(op), key); }
+
+static int items_contain(PyObject *op, PyObject *item) {
+    if (!PyTuple_Check(item) || PyTuple_GET_SIZE(item) != 2) {
+        return 0;
+    }
+    Ref value(output_get_item(as_view(op)->output, PyTuple_GET_ITEM(item, 0)));
+    if (!value) {
+        return PyErr_Occurred() ? -1 : 0;
+    }
+    return PyObject_RichCompareBool(value.get(), PyTuple_GET_ITEM(item, 1), Py_EQ);
+}
+
+// Whether each element of the first is in the second.
+static int all_in(PyObject *elements, PyObject *container) {
+    Ref iterator(PyObject_GetIter(elements));
+    if (!iterator) {
+        return -1;
+    }
+    while (PyObject *element = PyIter_Next(iterator.get())) {
+        Ref held(element);
+        int found = PySequence_Contains(container, element);
+        if (found <= 0) {
+            return found;
+        }
+    }
+    return PyErr_Occurred() ? -1 : 1;
+}
+
+static bool is_set_like(PyObject *op) {
+    return PyAnySet_Check(op) || PyDictKeys_Check(op) || PyDictItems_Check(op) || Py_IS_TYPE(op, runtime.keys_view) ||
+           Py_IS_TYPE(op, runtime.items_view);
+}
+
+static PyObject *view_richcompare(PyObject *left, PyObject *right, int op) {
+    if (!is_set_like(right)) {
+        Py_RETURN_NOTIMPLEMENTED;
+    }
+    Py_ssize_t left_size = PyObject_Size(left), right_size = PyObject_Size(right);
+    if (left_size < 0 || right_size < 0) {
+        return nullptr;
+    }
+    int holds = 0;
+    switch (op) {
+    case Py_EQ:
+    case Py_NE:
+        holds = left_size == right_size ? all_in(left, right) : 0;
+        break;
+    case Py_LT:
+    case Py_LE:
+        holds = left_size + (op == Py_LT) <= right_size ? all_in(left, right) : 0;
+        break;
+    default:
+        holds = left_size >= right_size + (op == Py_GT) ? all_in(right, left) : 0;
+    }
+    return holds < 0 ? nullptr : PyBool_FromLong(op == Py_NE ? !holds : holds);
+}
+
+// Set operations give plain sets, as those of dict views do.
+static PyObject *combine(PyObject *left, PyObject *right, const char *method) {
+    Ref result(PySet_New(left));
+    Ref done(result ? PyObject_CallMethod(result.get(), method, "O", right) : nullptr);
+    return done ? result.release() : nullptr;
+}
+static PyObject *view_and(PyObject *left, PyObject *right) { return combine(left, right, "intersection_update"); }
+static PyObject *view_or(PyObject *left, PyObject *right) { return combine(left, right, "update"); }
+static PyObject *view_sub(PyObject *left, PyObject *right) { return combine(left, right, "difference_update"); }
+static PyObject *view_xor(PyObject *left, PyObject *right) {
+    return combine(left, right, "symmetric_difference_update");
+}
+
+static PyObject *view_isdisjoint(PyObject *op, PyObject *other) {
+    Ref iterator(PyObject_GetIter(other));
+    if (!iterator) {
+        return nullptr;
+    }
+    while (PyObject *element = PyIter_Next(iterator.get())) {
+        Ref held(element);
+        int found = PySequence_Contains(op, element);
+        if (found != 0) {
+            return found < 0 ? nullptr : Py_NewRef(Py_False);
+        }
+    }
+    return PyErr_Occurred() ? nullptr : Py_NewRef(Py_True);
+}
+
+// --- types ---------------------------------------------------------------------------------------
+
+PyMethodDef view_methods[] = {
+    {"keys", output_keys, METH_NOARGS, "keys($self, /)\n--\n\nA live view of the present keys, in declared order."},
+    {"values", output_values, METH_NOARGS, "values($self, /)\n--\n\nA live view of the values that are not None."},
+    {"items", output_items, METH_NOARGS, "items($self, /)\n--\n\nA live view of the present (key, value) pairs."},
+    {"__reversed__", reversed_method, METH_NOARGS, "The present keys, last first."},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+static PyMethodDef set_like_methods[] = {
+    {"__reversed__", reversed_method, METH_NOARGS, "The view's elements, last first."},
+    {"isdisjoint", view_isdisjoint, METH_O, "Whether the view and an iterable have no element in common."},
+    {nullptr, nullptr, 0, nullptr},
+};
+static PyMethodDef values_methods[] = {
+    {"__reversed__", reversed_method, METH_NOARGS, "The values, last first."},
+    {nullptr, nullptr, 0, nullptr},
+};
+static PyMethodDef iterator_methods[] = {
+    {"__length_hint__", iterator_length_hint, METH_NOARGS, "How many elements are left."},
+    {nullptr, nullptr, 0, nullptr},
+};
+static PyGetSetDef view_getset[] = {
+    {"mapping", view_mapping, nullptr, "A read-only proxy of the output.", nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr},
+};
+
+template <typename Function>
+static PyType_Slot slot(int id, Function *function) {
+    return {id, reinterpret_cast<void *>(function)};
+}
+
+static PyTypeObject *set_like_view(const char *name, int (*contains)(PyObject *, PyObject *)) {
+    PyType_Slot slots[] = {
+        slot(Py_tp_dealloc, view_dealloc),
+        slot(Py_tp_traverse, holder_traverse),
+        slot(Py_tp_iter, view_iter),
+        slot(Py_tp_repr, view_repr),
+        slot(Py_tp_hash, PyObject_HashNotImplemented),
+        slot(Py_tp_richcompare, view_richcompare),
+        slot(Py_sq_length, view_length),
+        slot(Py_sq_contains, contains),
+        slot(Py_nb_and, view_and),
+        slot(Py_nb_or, view_or),
+        slot(Py_nb_subtract, view_sub),
+        slot(Py_nb_xor, view_xor),
+        {Py_tp_methods, set_like_methods},
+        {Py_tp_getset, view_getset},
+        {0, nullptr},
+    };
+    PyType_Spec spec = {name, sizeof(ViewObject), 0,
+                        Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};
+    return reinterpret_cast<PyTypeObject *>(PyType_FromSpec(&spec));
+}
+
+// isinstance(out.keys(), collections.abc.KeysView), as for the views of a dict.
+static int register_abc(const char *abc, PyTypeObject *view) {
+    Ref module(PyImport_ImportModule("collections.abc"));
+    Ref cls(module ? PyObject_GetAttrString(module.get(), abc) : nullptr);
+    Ref done(cls ? PyObject_CallMethod(cls.get(), "register", "O", view) : nullptr);
+    return done ? 0 : -1;
+}
+
+int prepare_views() {
+    runtime.keys_view = set_like_view("fastoutputs._core.output_keys", keys_contain);
+    runtime.items_view = set_like_view("fastoutputs._core.output_items", items_contain);
+
+    PyType_Slot values_slots[] = {
+        slot(Py_tp_dealloc, view_dealloc), slot(Py_tp_traverse, holder_traverse),
+        slot(Py_tp_iter, view_iter),         slot(Py_tp_repr, view_repr),
+        slot(Py_sq_length, view_length),     {Py_tp_methods, values_methods},
+        {Py_tp_getset, view_getset},         {0, nullptr},
+    };
+    PyType_Spec values_spec = {"fastoutputs._core.output_values", sizeof(ViewObject), 0,
+                               Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+                               values_slots};
+    runtime.values_view = reinterpret_cast<PyTypeObject *>(PyType_FromSpec(&values_spec));
+
+    PyType_Slot iterator_slots[] = {
+        slot(Py_tp_dealloc, iterator_dealloc),  slot(Py_tp_traverse, holder_traverse),
+        slot(Py_tp_iter, PyObject_SelfIter),  slot(Py_tp_iternext, iterator_next),
+        {Py_tp_methods, iterator_methods},    {0, nullptr},
+    };
+    PyType_Spec iterator_spec = {"fastoutputs._core.output_iterator", sizeof(IteratorObject), 0,
+                                 Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+                                 iterator_slots};
+    runtime.iterator = reinterpret_cast<PyTypeObject *>(PyType_FromSpec(&iterator_spec));
+
+    if (!runtime.keys_view || !runtime.values_view || !runtime.items_view || !runtime.iterator) {
+        return -1;
+    }
+    if (register_abc("KeysView", runtime.keys_view) < 0 || register_abc("ValuesView", runtime.values_view) < 0 ||
+        register_abc("ItemsView", runtime.items_view) < 0) {
+        return -1;
+    }
+    return 0;
+}
+
+}  // namespace fastoutputs

@@ -1,0 +1,65 @@
+"""The Python face of the compiled container: what is not hot, and how to choose slots only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+try:
+    from ._core import ModelOutput, OutputMutationError, build_info, set_slots_only
+except ModuleNotFoundError as error:
+    raise ImportError(
+        "the compiled part of fastoutputs (fastoutputs._core) is missing: install a wheel, or build it "
+        "from a checkout with `pip install .`"
+    ) from error
+
+__all__ = ["ModelOutput", "OutputMutationError", "build_info", "slots_only"]
+
+
+@contextmanager
+def slots_only(enabled: bool = True) -> Iterator[None]:
+    """Make the outputs that this thread creates inside the block without dict storage.
+
+    They are about twice as cheap to make, and every view of them works. C code that reads a dict
+    directly sees them empty: `json.dumps`, `torch.jit.trace`, `tf.function`, orjson and the like
+    must not be given one. ``slots_only(False)`` turns it off again inside such a block. Classes
+    declared with ``mirror_dict=False`` are slots only everywhere.
+    """
+    before = set_slots_only(enabled)
+    try:
+        yield
+    finally:
+        set_slots_only(before)
+
+
+def _summary(self: ModelOutput) -> str:
+    """Name, dtype, shape and device of each present field, a line each."""
+    from . import display
+
+    return display.summary(self)
+
+
+def _repr_html(self: ModelOutput) -> str:
+    """The summary as a small table, for notebooks."""
+    from . import display
+
+    return display.html(self)
+
+
+def _rich_repr(self: ModelOutput) -> Iterator[Any]:
+    """The present fields, for rich's pretty printer."""
+    from . import display
+
+    return display.rich_repr(self)
+
+
+# Set here, not in C++: display code is Python, and is loaded when first asked for.
+for _name, _method in (
+    ("summary", _summary),
+    ("_repr_html_", _repr_html),
+    ("__rich_repr__", _rich_repr),
+):
+    _method.__name__ = _name
+    _method.__qualname__ = f"ModelOutput.{_name}"
+    setattr(ModelOutput, _name, _method)
