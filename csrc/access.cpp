@@ -185,7 +185,7 @@ PyObject *output_subscript(PyObject *op, PyObject *key) {
 // --- writing -------------------------------------------------------------------------------------
 
 static PyObject *refuse(PyObject *op, const char *what, const char *remedy) {
-    return PyErr_Format(runtime.mutation_error, "%s on a %s is not supported: %s", what, Py_TYPE(op)->tp_name, remedy);
+    return PyErr_Format(runtime.mutation_error, "%s does not support %s: %s", Py_TYPE(op)->tp_name, what, remedy);
 }
 
 static const char set_to_none[] =
@@ -235,7 +235,7 @@ int output_setattro(PyObject *op, PyObject *name, PyObject *value) {
         return index == -2 || require_row(self) < 0 ? -1 : PyObject_GenericSetAttr(op, name, value);
     }
     if (!value) {
-        refuse(op, "deleting a field", set_to_none);
+        PyErr_Format(runtime.mutation_error, "%s.%U cannot be deleted: set it to None", Py_TYPE(op)->tp_name, name);
         return -1;
     }
     return store_by_name(self, index, name, value);
@@ -243,7 +243,8 @@ int output_setattro(PyObject *op, PyObject *name, PyObject *value) {
 
 // out[key] = value for a key that is no field: a key and an attribute.
 static int store_extra_item(OutputObject *self, PyObject *key, PyObject *value) {
-    Ref old(raw_size(self) ? Py_XNewRef(PyDict_GetItemWithError(as_object(self), key)) : nullptr);
+    const bool had_raw = raw_size(self) > 0;
+    Ref old(had_raw ? Py_XNewRef(PyDict_GetItemWithError(as_object(self), key)) : nullptr);
     if ((!old && PyErr_Occurred()) || store_extra(self, key, value) < 0) {
         return -1;
     }
@@ -252,7 +253,9 @@ static int store_extra_item(OutputObject *self, PyObject *key, PyObject *value) 
     }
     PyObject *type, *error, *traceback;
     PyErr_Fetch(&type, &error, &traceback);
-    if ((old ? PyDict_SetItem(as_object(self), key, old.get()) : PyDict_DelItem(as_object(self), key)) < 0) {
+    if (!had_raw) {
+        PyDict_Clear(as_object(self));
+    } else if ((old ? PyDict_SetItem(as_object(self), key, old.get()) : PyDict_DelItem(as_object(self), key)) < 0) {
         PyErr_Clear();
     }
     PyErr_Restore(type, error, traceback);

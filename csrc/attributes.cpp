@@ -87,8 +87,7 @@ static int vars_ass_subscript(PyObject *op, PyObject *name, PyObject *value) {
         return store_attribute(self, name, value) < 0 ? -1 : PyDict_SetItem(op, name, value);
     }
     if (PyUnicode_CheckExact(name) && find_field(schema_of(self), name) >= 0) {
-        PyErr_Format(runtime.mutation_error, "deleting the field %R of a %s is not supported: set it to None", name,
-                     Py_TYPE(output)->tp_name);
+        PyErr_Format(runtime.mutation_error, "%s.%U cannot be deleted: set it to None", Py_TYPE(output)->tp_name, name);
         return -1;
     }
     if (PyDict_DelItem(op, name) < 0) {
@@ -143,8 +142,8 @@ static PyObject *vars_setdefault(PyObject *op, PyObject *args) {
 }
 
 static PyObject *vars_refuse(PyObject *op, PyObject *) {
-    PyErr_Format(runtime.mutation_error, "the fields of a %s cannot be deleted: set them to None",
-                 output_of(op) ? Py_TYPE(output_of(op))->tp_name : "model output");
+    PyErr_Format(runtime.mutation_error, "the fields of %s cannot be deleted: set them to None",
+                 output_of(op) ? Py_TYPE(output_of(op))->tp_name : "an output");
     return nullptr;
 }
 
@@ -275,8 +274,8 @@ static int descriptor_set(PyObject *descriptor, PyObject *op, PyObject *value) {
         return -1;
     }
     if (!value) {
-        PyErr_Format(runtime.mutation_error, "deleting the field %R of a %s is not supported: set it to None",
-                     name_of(descriptor), Py_TYPE(op)->tp_name);
+        PyErr_Format(runtime.mutation_error, "%s.%U cannot be deleted: set it to None", Py_TYPE(op)->tp_name,
+                     name_of(descriptor));
         return -1;
     }
     return store_field(as_output(op), index, value);

@@ -86,6 +86,13 @@ PyObject *dataclass_richcompare(PyObject *left, PyObject *right, int op) {
         return output_richcompare(left, right, op);
     }
     if (Py_TYPE(left) != Py_TYPE(right)) {
+        // The generated __eq__ leaves it to the other side. A dict would read our raw dict, so it is asked
+        // here, where a slots-only output has its items, too.
+        const richcmpfunc compare = Py_TYPE(right)->tp_richcompare;
+        if (compare == PyDict_Type.tp_richcompare || compare == PyODict_Type.tp_richcompare) {
+            Ref items(plain_dict(left));
+            return items ? compare(right, items.get(), Py_EQ) : nullptr;
+        }
         Py_RETURN_NOTIMPLEMENTED;
     }
     return dataclass_eq(as_output(left), as_output(right));

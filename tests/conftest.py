@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+import pytest
+from containers import KINDS, OURS, Kind
+from hypothesis import HealthCheck, settings
+
+# Wide rather than deep on a machine that is also building; nightly runs raise the number.
+settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("nightly", parent=settings.get_profile("default"), max_examples=5000)
+settings.load_profile("default")
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> Kind:
+    """Each container: what is asserted holds for the original, too."""
+    return KINDS[request.param]
+
+
+@pytest.fixture(params=OURS)
+def ours(request: pytest.FixtureRequest) -> Kind:
+    """Our container in each mode: for what differs from the original, or what it does not have."""
+    return KINDS[request.param]

@@ -1,0 +1,81 @@
+"""The containers that the behaviour tests run over: ours in both modes, and the original if it is there.
+
+Every kind has the same output classes, declared in the same words, at module level so that they pickle.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from fastoutputs import ModelOutput
+
+try:
+    from transformers.utils import ModelOutput as Original
+except ImportError:  # the torch-free environments of older and newer Pythons
+    Original = None
+
+
+class SlotsOnly(ModelOutput, mirror_dict=False):
+    """The base for classes without dict storage."""
+
+
+BASES = {"in_step": ModelOutput, "slots_only": SlotsOnly}
+if Original is not None:
+    BASES["original"] = Original
+
+
+class Kind:
+    """The output classes over one base; also the namespace that pickle finds them in."""
+
+    def __init__(self, name: str, base: type) -> None:
+        self.name, self.base = name, base
+        self.is_original = base is Original
+
+        @dataclass
+        class Out(base):
+            __qualname__ = f"Out_{name}"
+            loss: Any = None
+            logits: Any = None
+            hidden_states: Any = None
+            attentions: Any = None
+
+        @dataclass
+        class Required(base):
+            __qualname__ = f"Required_{name}"
+            logits: Any
+            loss: Any = None
+            attentions: Any = None
+
+        @dataclass
+        class Single(base):
+            __qualname__ = f"Single_{name}"
+            sequences: Any = None
+
+        @dataclass
+        class Extended(Out):
+            __qualname__ = f"Extended_{name}"
+            past_key_values: Any = None
+
+        @dataclass
+        class Redeclared(Extended):
+            __qualname__ = f"Redeclared_{name}"
+            logits: tuple = None
+            router_logits: Any = None
+
+        @dataclass(frozen=True)
+        class Frozen(base):
+            __qualname__ = f"Frozen_{name}"
+            logits: Any = None
+            attentions: Any = None
+
+        for cls in (Out, Required, Single, Extended, Redeclared, Frozen):
+            setattr(self, cls.__name__, cls)
+            setattr(sys.modules[__name__], cls.__qualname__, cls)
+
+
+KINDS = {name: Kind(name, base) for name, base in BASES.items()}
+OURS = [name for name in KINDS if name != "original"]
+
+__all__ = ["BASES", "KINDS", "OURS", "Kind", "Original", "SlotsOnly"]

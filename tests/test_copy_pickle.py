@@ -1,0 +1,141 @@
+"""copy, deepcopy and pickle; old pickles; what subclasses may override on the way."""
+
+from __future__ import annotations
+
+import copy
+import io
+import pickle
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import containers
+import pytest
+from containers import KINDS, Kind
+
+PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
+
+
+def full(kind: Kind) -> Any:
+    out = kind.Out(1, hidden_states=[2])
+    out["target_size"] = (3, 4)
+    out.note = "n"
+    return out
+
+
+def assert_equal(twin: Any, out: Any) -> None:
+    assert type(twin) is type(out) and twin is not out
+    assert list(twin.items()) == list(out.items()) and vars(twin) == vars(out)
+    assert dict.__len__(twin) == dict.__len__(out)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_pickle(kind: Kind, protocol: int) -> None:
+    for out in (full(kind), kind.Required(1), kind.Single(), kind.Redeclared(1, router_logits=2)):
+        assert_equal(pickle.loads(pickle.dumps(out, protocol)), out)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_pickle_frozen_and_base(ours: Kind, protocol: int) -> None:
+    base = containers.ModelOutput({"a": 1})
+    for out in (ours.Frozen(1, 2), base):
+        assert_equal(pickle.loads(pickle.dumps(out, protocol)), out)
+
+
+def test_pickle_by_pythons_own_pickler(ours: Kind) -> None:
+    for protocol in PROTOCOLS:
+        stream = io.BytesIO()
+        pickle._Pickler(stream, protocol).dump(full(ours))
+        assert_equal(pickle._Unpickler(io.BytesIO(stream.getvalue())).load(), full(ours))
+
+
+def test_copy_shares_and_deepcopy_does_not(kind: Kind) -> None:
+    out = full(kind)
+    assert_equal(copy.copy(out), out)
+    assert copy.copy(out).hidden_states is out.hidden_states
+    deep = copy.deepcopy(out)
+    assert_equal(deep, out)
+    assert deep.hidden_states is not out.hidden_states
+    memo = {id(out.hidden_states): "kept"}
+    assert copy.deepcopy(out, memo).hidden_states == "kept"
+
+
+def test_a_first_field_of_pairs_comes_back_as_it_was(ours: Kind) -> None:
+    out = ours.Out()
+    out.loss = [("logits", 1)]
+    for twin in (copy.copy(out), copy.deepcopy(out), pickle.loads(pickle.dumps(out))):
+        assert twin.loss == [("logits", 1)] and twin.logits is None
+
+
+def test_an_output_that_contains_itself(ours: Kind) -> None:
+    out = ours.Out(1)
+    out.logits = [out]
+    for twin in (copy.deepcopy(out), pickle.loads(pickle.dumps(out))):
+        assert twin.logits[0] is twin and twin.loss == 1
+
+
+@pytest.mark.skipif("original" not in KINDS, reason="transformers is not installed here")
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_pickle_of_the_original_loads(ours: Kind, protocol: int) -> None:
+    class Mapped(pickle.Unpickler):
+        def find_class(self, module: str, name: str) -> Any:
+            return super().find_class(module, name.replace("_original", f"_{ours.name}"))
+
+    for make in (full, lambda kind: kind.Redeclared(1, router_logits=2), lambda kind: kind.Required({"a": 1}, 2)):
+        data = pickle.dumps(make(KINDS["original"]), protocol)
+        assert_equal(Mapped(io.BytesIO(data)).load(), make(ours))
+
+
+def test_state_by_name_outlives_fields_that_are_gone(ours: Kind) -> None:
+    out = ours.Out.__new__(ours.Out)
+    out.__setstate__(({"logits": 1, "old_field": 2}, {}, {}))
+    assert dict(out) == {"logits": 1, "old_field": 2}
+
+
+@pytest.mark.parametrize("state", [None, 5, (), ({}, {}), ({}, {}, 3), ([], {}, {}), {1: 2}, ({1: 2}, {}, {})])
+def test_a_state_of_another_form_is_refused(ours: Kind, state: Any) -> None:
+    out = ours.Out(1)
+    if isinstance(state, dict):
+        out.__setstate__(state)  # odd, but an instance dict takes any key
+        assert out.to_tuple() == (1,)
+        return
+    with pytest.raises(TypeError):
+        out.__setstate__(state)
+    assert out.to_tuple() == (1,)
+
+
+@dataclass
+class Stateful(containers.ModelOutput):
+    a: Any = None
+    b: Any = None
+
+    def __getstate__(self) -> str:
+        return "state"
+
+    def __setstate__(self, state: Any) -> None:
+        self.came_back = state
+
+
+@dataclass
+class Reducing(containers.ModelOutput):
+    a: Any = None
+    b: Any = None
+
+    def __reduce__(self) -> Any:
+        return Reducing, (self.b, self.a)
+
+
+def test_overridden_pickling_wins() -> None:
+    for make in (copy.copy, lambda o: pickle.loads(pickle.dumps(o))):
+        twin = make(Stateful(1, 2))
+        assert twin.came_back == "state" and twin.to_tuple() == (1, 2)
+        assert make(Reducing(1, 2)).to_tuple() == (2, 1)
+
+
+def test_sizeof_counts_row_and_raw_dict(ours: Kind) -> None:
+    small, large = ours.Single(1), ours.Redeclared(1)
+    assert sys.getsizeof(large) - sys.getsizeof(small) == 5 * 8
+    if ours.name == "slots_only":
+        assert sys.getsizeof(ours.Extended()) == 128
+    else:
+        assert sys.getsizeof(ours.Extended(1)) > 128 + sys.getsizeof({"loss": 1}) - sys.getsizeof({}) - 1
