@@ -116,13 +116,13 @@ static PyObject *item_at(OutputObject *self, Py_ssize_t index) {
     }
     const Schema *schema = schema_of(self);
     PyObject **row = row_of(self, schema);
-    Py_ssize_t passed = index < 0 ? PY_SSIZE_T_MAX : 0;
+    Py_ssize_t passed = 0;
     for (Py_ssize_t i = 0; i < schema->count; i++) {
         if (row[i] != Py_None && passed++ == index) {
             return Py_NewRef(row[i]);
         }
     }
-    if (raw_size(self) > passed) {
+    if (index >= passed && raw_size(self) > passed) {
         ExtraCursor cursor;
         PyObject *name, *value;
         while (next_extra(self, &cursor, &name, &value)) {

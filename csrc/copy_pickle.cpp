@@ -93,8 +93,7 @@ static PyObject *output_setstate(PyObject *op, PyObject *state) {
         return restore_attributes(self, state) < 0 ? nullptr : Py_NewRef(Py_None);
     }
     if (!PyTuple_Check(state) || PyTuple_GET_SIZE(state) != 3 || !PyDict_Check(fields = PyTuple_GET_ITEM(state, 0)) ||
-        !PyDict_Check(extras = PyTuple_GET_ITEM(state, 1)) ||
-        !PyDict_Check(attributes = PyTuple_GET_ITEM(state, 2))) {
+        !PyDict_Check(extras = PyTuple_GET_ITEM(state, 1)) || !PyDict_Check(attributes = PyTuple_GET_ITEM(state, 2))) {
         PyErr_Format(PyExc_TypeError,
                      "the state of a %s is a dict of attributes, or three dicts: fields, extra keys, attributes",
                      Py_TYPE(op)->tp_name);

@@ -14,8 +14,8 @@ FASTOUTPUTS_THREAD_LOCAL bool slots_only = false;
 
 // Array types by the modules that define them; looked up only if the module is loaded already.
 static const char *const array_types[][2] = {
-    {"torch", "Tensor"}, {"numpy", "ndarray"},     {"tensorflow", "Tensor"},
-    {"jax", "Array"},    {"torch.fx", "Proxy"},    {"mlx.core", "array"},
+    {"torch", "Tensor"}, {"numpy", "ndarray"},  {"tensorflow", "Tensor"},
+    {"jax", "Array"},    {"torch.fx", "Proxy"}, {"mlx.core", "array"},
 };
 
 // 1 for an array, 0 for anything else, -1 on error.
@@ -84,8 +84,8 @@ static int unpack_first(OutputObject *self) {
     if (array != 0) {
         return array > 0 ? 0 : -1;
     }
-    Ref pairs = PyDict_Check(first.get()) ? Ref(PyObject_CallMethod(first.get(), "items", nullptr))
-                                          : Ref::borrow(first.get());
+    Ref pairs =
+        PyDict_Check(first.get()) ? Ref(PyObject_CallMethod(first.get(), "items", nullptr)) : Ref::borrow(first.get());
     Ref iterator(pairs ? PyObject_GetIter(pairs.get()) : nullptr);
     if (!iterator) {
         if (PyErr_ExceptionMatches(PyExc_TypeError)) {

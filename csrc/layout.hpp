@@ -88,9 +88,7 @@ inline OutputObject *as_output(PyObject *op) { return reinterpret_cast<OutputObj
 inline PyObject *as_object(void *op) { return static_cast<PyObject *>(op); }
 inline bool is_output(PyObject *op) { return PyObject_TypeCheck(op, runtime.model_output); }
 
-inline const Schema *schema_of(const OutputObject *self) {
-    return self->schema ? self->schema : runtime.no_fields;
-}
+inline const Schema *schema_of(const OutputObject *self) { return self->schema ? self->schema : runtime.no_fields; }
 
 inline PyObject **row_of(const OutputObject *self, const Schema *schema) {
     auto *bytes = reinterpret_cast<char *>(const_cast<OutputObject *>(self));
@@ -140,13 +138,9 @@ inline Py_ssize_t count_present(const OutputObject *self) {
     return present;
 }
 
-inline Py_ssize_t output_len(const OutputObject *self) {
-    return raw_size(self) ? raw_size(self) : count_present(self);
-}
+inline Py_ssize_t output_len(const OutputObject *self) { return raw_size(self) ? raw_size(self) : count_present(self); }
 
-inline bool has_extras(const OutputObject *self) {
-    return raw_size(self) && raw_size(self) > count_present(self);
-}
+inline bool has_extras(const OutputObject *self) { return raw_size(self) && raw_size(self) > count_present(self); }
 
 // Walks the extra keys in insertion order, over any change of the output on the way.
 struct ExtraCursor {

@@ -35,7 +35,8 @@ static bool same_name(const py::object &left, PyObject *right) { return PyUnicod
 
 static std::string full_name(PyTypeObject *type) {
     py::handle cls(as_object(type));
-    return py::str(cls.attr("__module__")).cast<std::string>() + "." + py::str(cls.attr("__name__")).cast<std::string>();
+    return py::str(cls.attr("__module__")).cast<std::string>() + "." +
+           py::str(cls.attr("__name__")).cast<std::string>();
 }
 
 // --- what the dataclass declares -----------------------------------------------------------------
@@ -178,8 +179,8 @@ static py::object generated_code(py::object method, const char *name) {
     const bool generated = code.attr("co_qualname").cast<std::string>() == expected;
 #else
     (void)name;
-    const bool generated = code.attr("co_filename").cast<std::string>() == "<string>" &&
-                           code.attr("co_firstlineno").cast<int>() == 2;
+    const bool generated =
+        code.attr("co_filename").cast<std::string>() == "<string>" && code.attr("co_firstlineno").cast<int>() == 2;
 #endif
     return generated ? code : py::none();
 }
@@ -386,7 +387,8 @@ static Schema *seal_or_throw(PyTypeObject *type) {
         build_table(schema);
         check_against_relatives(type, schema);
     }
-    const bool stores_plainly = is_inherited_from_base(type, "__setattr__") && is_inherited_from_base(type, "__delattr__");
+    const bool stores_plainly =
+        is_inherited_from_base(type, "__setattr__") && is_inherited_from_base(type, "__delattr__");
     bool changed = install_fields(type, schema, stores_plainly);
     if (is_new && PyDict_SetItem(type->tp_dict, schema_key, held.get()) < 0) {
         throw py::error_already_set();
@@ -435,8 +437,8 @@ static void restore_inherited_defaults(PyTypeObject *type) {
     py::dict own = py::dict(cls.attr("__dict__"));
 #if PY_VERSION_HEX >= 0x030e0000
     py::module_ annotationlib = py::module_::import("annotationlib");
-    py::dict annotations = annotationlib.attr("get_annotations")(
-        cls, py::arg("format") = annotationlib.attr("Format").attr("FORWARDREF"));
+    py::dict annotations =
+        annotationlib.attr("get_annotations")(cls, py::arg("format") = annotationlib.attr("Format").attr("FORWARDREF"));
 #else
     py::dict annotations = own.contains("__annotations__") ? py::dict(own["__annotations__"]) : py::dict();
 #endif
@@ -464,8 +466,8 @@ static PyObject *prepare_or_throw(PyTypeObject *type, py::args args, py::kwargs 
         }
         cls.attr(py::handle(mirror_dict_key)) = mirror;
     }
-    py::object next = py::reinterpret_steal<py::object>(PyObject_CallFunctionObjArgs(
-        as_object(&PySuper_Type), runtime.model_output, as_object(type), nullptr));
+    py::object next = py::reinterpret_steal<py::object>(
+        PyObject_CallFunctionObjArgs(as_object(&PySuper_Type), runtime.model_output, as_object(type), nullptr));
     if (!next) {
         throw py::error_already_set();
     }

@@ -357,9 +357,9 @@ int prepare_views() {
 
     PyType_Slot values_slots[] = {
         slot(Py_tp_dealloc, view_dealloc), slot(Py_tp_traverse, holder_traverse),
-        slot(Py_tp_iter, view_iter),         slot(Py_tp_repr, view_repr),
-        slot(Py_sq_length, view_length),     {Py_tp_methods, values_methods},
-        {Py_tp_getset, view_getset},         {0, nullptr},
+        slot(Py_tp_iter, view_iter),       slot(Py_tp_repr, view_repr),
+        slot(Py_sq_length, view_length),   {Py_tp_methods, values_methods},
+        {Py_tp_getset, view_getset},       {0, nullptr},
     };
     PyType_Spec values_spec = {"fastoutputs._core.output_values", sizeof(ViewObject), 0,
                                Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
@@ -367,9 +367,9 @@ int prepare_views() {
     runtime.values_view = reinterpret_cast<PyTypeObject *>(PyType_FromSpec(&values_spec));
 
     PyType_Slot iterator_slots[] = {
-        slot(Py_tp_dealloc, iterator_dealloc),  slot(Py_tp_traverse, holder_traverse),
-        slot(Py_tp_iter, PyObject_SelfIter),  slot(Py_tp_iternext, iterator_next),
-        {Py_tp_methods, iterator_methods},    {0, nullptr},
+        slot(Py_tp_dealloc, iterator_dealloc), slot(Py_tp_traverse, holder_traverse),
+        slot(Py_tp_iter, PyObject_SelfIter),   slot(Py_tp_iternext, iterator_next),
+        {Py_tp_methods, iterator_methods},     {0, nullptr},
     };
     PyType_Spec iterator_spec = {"fastoutputs._core.output_iterator", sizeof(IteratorObject), 0,
                                  Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,

@@ -78,7 +78,14 @@ def test_kw_only(ours: Kind) -> None:
 
 def test_subclasses_add_and_redeclare_fields(kind: Kind) -> None:
     names = [f.name for f in dataclasses.fields(kind.Redeclared)]
-    assert names == ["loss", "logits", "hidden_states", "attentions", "past_key_values", "router_logits"]
+    assert names == [
+        "loss",
+        "logits",
+        "hidden_states",
+        "attentions",
+        "past_key_values",
+        "router_logits",
+    ]
     out = kind.Redeclared(1, 2, router_logits=3)
     assert out.to_tuple() == (1, 2, 3) and isinstance(out, kind.Out)
 
@@ -298,7 +305,9 @@ def test_plain_mixins(kind: Kind, mixin_first: bool) -> None:
 
 
 @pytest.mark.parametrize("used_first", list(itertools.product([False, True], repeat=2)))
-def test_two_output_bases_work_whatever_was_used_first(kind: Kind, used_first: tuple[bool, bool]) -> None:
+def test_two_output_bases_work_whatever_was_used_first(
+    kind: Kind, used_first: tuple[bool, bool]
+) -> None:
     @dataclass
     class A(kind.base):
         a: Any = None
@@ -327,7 +336,9 @@ def test_two_output_bases_work_whatever_was_used_first(kind: Kind, used_first: t
 
 
 def test_up_to_200_fields(kind: Kind) -> None:
-    Wide = dataclasses.make_dataclass("Wide", [(f"f{i}", Any, None) for i in range(200)], bases=(kind.base,))
+    Wide = dataclasses.make_dataclass(
+        "Wide", [(f"f{i}", Any, None) for i in range(200)], bases=(kind.base,)
+    )
     out = Wide(**{f"f{i}": i for i in range(0, 200, 2)})
     assert out.to_tuple() == tuple(range(0, 200, 2)) and out.f198 == 198 and out.f199 is None
     out.f199 = 1
@@ -419,7 +430,9 @@ def test_a_class_cannot_change_its_fields_after_first_use(ours: Kind) -> None:
     Out.__annotations__["b"] = Any
     Out.b = None
     dataclass(Out)
-    with pytest.raises(TypeError, match="Out changed its fields after its first use: declare a subclass"):
+    with pytest.raises(
+        TypeError, match="Out changed its fields after its first use: declare a subclass"
+    ):
         Out(1)
     assert out.a == 1
 
@@ -427,11 +440,21 @@ def test_a_class_cannot_change_its_fields_after_first_use(ours: Kind) -> None:
 def test_reflection(kind: Kind) -> None:
     out = kind.Out(1, 2)
     assert dataclasses.is_dataclass(out)
-    assert [f.name for f in dataclasses.fields(out)] == ["loss", "logits", "hidden_states", "attentions"]
+    assert [f.name for f in dataclasses.fields(out)] == [
+        "loss",
+        "logits",
+        "hidden_states",
+        "attentions",
+    ]
     assert dataclasses.asdict(kind.Out(logits=out))["logits"] == dataclasses.asdict(out)
     assert dataclasses.astuple(out) == (1, 2, None, None)
     assert dataclasses.replace(out, loss=None).to_tuple() == (2,)
-    assert list(inspect.signature(kind.Out).parameters) == ["loss", "logits", "hidden_states", "attentions"]
+    assert list(inspect.signature(kind.Out).parameters) == [
+        "loss",
+        "logits",
+        "hidden_states",
+        "attentions",
+    ]
     assert typing.get_type_hints(kind.Out)["loss"] is Any
     page = pydoc.plain(pydoc.render_doc(kind.Out))
     assert "to_tuple" in page and "hidden_states" in page
@@ -452,7 +475,9 @@ def test_user_code_in_a_string_is_not_taken_for_generated_code() -> None:
         "    def __init__(self, a, b):\n        self.a = b; self.b = a\n"
         "print(X(1, 2).to_tuple())"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
     assert done.stdout == "(2, 1)\n"
 
 

@@ -14,7 +14,12 @@ from hypothesis import strategies as st
 
 
 def test_positional_keyword_and_mixed(kind: Kind) -> None:
-    for out in (kind.Out(1, 2), kind.Out(loss=1, logits=2), kind.Out(1, logits=2), kind.Out(*(1,), **{"logits": 2})):
+    for out in (
+        kind.Out(1, 2),
+        kind.Out(loss=1, logits=2),
+        kind.Out(1, logits=2),
+        kind.Out(*(1,), **{"logits": 2}),
+    ):
         assert out.to_tuple() == (1, 2) and list(out) == ["loss", "logits"]
 
 
@@ -44,13 +49,17 @@ def test_an_output_fills_another(kind: Kind) -> None:
     assert kind.Extended(kind.Out(1, 2)).to_tuple() == (1, 2)
 
 
-@pytest.mark.parametrize("value", ["L", (1, 2), [1, 2], {1, 2}, 1.5, object(), range(3), b"ab", (("a", 1, 2),), [(1, 2)]])
+@pytest.mark.parametrize(
+    "value", ["L", (1, 2), [1, 2], {1, 2}, 1.5, object(), range(3), b"ab", (("a", 1, 2),), [(1, 2)]]
+)
 def test_any_other_value_is_the_first_field(kind: Kind, value: Any) -> None:
     assert kind.Out(value).loss is value
     assert kind.Out(loss=value)["loss"] is value
 
 
-@pytest.mark.parametrize("mapping", [types.MappingProxyType({"loss": 1}), collections.UserDict(loss=1)])
+@pytest.mark.parametrize(
+    "mapping", [types.MappingProxyType({"loss": 1}), collections.UserDict(loss=1)]
+)
 def test_a_mapping_that_is_no_dict_is_a_value(kind: Kind, mapping: Any) -> None:
     assert kind.Out(mapping).loss is mapping
 
@@ -67,7 +76,9 @@ def test_with_a_second_field_nothing_is_unpacked(kind: Kind) -> None:
 
 
 def test_a_mixed_iterable_is_refused(kind: Kind) -> None:
-    with pytest.raises(ValueError, match=r"Cannot set key/value for 3. It needs to be a tuple \(key, value\)\."):
+    with pytest.raises(
+        ValueError, match=r"Cannot set key/value for 3. It needs to be a tuple \(key, value\)\."
+    ):
         kind.Out([("loss", 1), 3])
 
 
@@ -94,7 +105,12 @@ WRONG_CALLS = [
 @pytest.mark.parametrize("number", range(len(WRONG_CALLS)))
 def test_wrong_calls_raise_what_a_dataclass_raises(ours: Kind, number: int) -> None:
     call = WRONG_CALLS[number]
-    fields = [("loss", Any, None), ("logits", Any, None), ("hidden_states", Any, None), ("attentions", Any, None)]
+    fields = [
+        ("loss", Any, None),
+        ("logits", Any, None),
+        ("hidden_states", Any, None),
+        ("attentions", Any, None),
+    ]
     plain = make_dataclass(ours.Out.__qualname__, fields)
     plain.__module__ = ours.Out.__module__
     with pytest.raises(Exception) as expected:
@@ -106,7 +122,8 @@ def test_wrong_calls_raise_what_a_dataclass_raises(ours: Kind, number: int) -> N
 
 @given(
     given_fields=st.dictionaries(
-        st.sampled_from(["loss", "logits", "hidden_states", "attentions"]), st.integers() | st.none()
+        st.sampled_from(["loss", "logits", "hidden_states", "attentions"]),
+        st.integers() | st.none(),
     )
 )
 def test_keywords_in_any_order_give_declared_order(given_fields: dict[str, Any]) -> None:
@@ -115,7 +132,9 @@ def test_keywords_in_any_order_give_declared_order(given_fields: dict[str, Any])
     for kind in KINDS.values():
         out = kind.Out(**given_fields)
         declared = ["loss", "logits", "hidden_states", "attentions"]
-        assert list(out.items()) == [(k, given_fields[k]) for k in declared if given_fields.get(k) is not None]
+        assert list(out.items()) == [
+            (k, given_fields[k]) for k in declared if given_fields.get(k) is not None
+        ]
 
 
 def test_a_keyword_that_is_a_str_subclass(kind: Kind) -> None:

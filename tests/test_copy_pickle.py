@@ -81,7 +81,11 @@ def test_a_pickle_of_the_original_loads(ours: Kind, protocol: int) -> None:
         def find_class(self, module: str, name: str) -> Any:
             return super().find_class(module, name.replace("_original", f"_{ours.name}"))
 
-    for make in (full, lambda kind: kind.Redeclared(1, router_logits=2), lambda kind: kind.Required({"a": 1}, 2)):
+    for make in (
+        full,
+        lambda kind: kind.Redeclared(1, router_logits=2),
+        lambda kind: kind.Required({"a": 1}, 2),
+    ):
         data = pickle.dumps(make(KINDS["original"]), protocol)
         assert_equal(Mapped(io.BytesIO(data)).load(), make(ours))
 
@@ -92,7 +96,9 @@ def test_state_by_name_outlives_fields_that_are_gone(ours: Kind) -> None:
     assert dict(out) == {"logits": 1, "old_field": 2}
 
 
-@pytest.mark.parametrize("state", [None, 5, (), ({}, {}), ({}, {}, 3), ([], {}, {}), {1: 2}, ({1: 2}, {}, {})])
+@pytest.mark.parametrize(
+    "state", [None, 5, (), ({}, {}), ({}, {}, 3), ([], {}, {}), {1: 2}, ({1: 2}, {}, {})]
+)
 def test_a_state_of_another_form_is_refused(ours: Kind, state: Any) -> None:
     out = ours.Out(1)
     if isinstance(state, dict):
@@ -138,4 +144,7 @@ def test_sizeof_counts_row_and_raw_dict(ours: Kind) -> None:
     if ours.name == "slots_only":
         assert sys.getsizeof(ours.Extended()) == 128
     else:
-        assert sys.getsizeof(ours.Extended(1)) > 128 + sys.getsizeof({"loss": 1}) - sys.getsizeof({}) - 1
+        assert (
+            sys.getsizeof(ours.Extended(1))
+            > 128 + sys.getsizeof({"loss": 1}) - sys.getsizeof({}) - 1
+        )

@@ -127,7 +127,11 @@ DIFFERENCES = [
     ),
     Difference(
         "It is a dict, not an OrderedDict",
-        lambda kind: (isinstance(kind.Out(), OrderedDict), hasattr(kind.Out(), "move_to_end"), isinstance(kind.Out(), dict)),
+        lambda kind: (
+            isinstance(kind.Out(), OrderedDict),
+            hasattr(kind.Out(), "move_to_end"),
+            isinstance(kind.Out(), dict),
+        ),
         (True, True, True),
         (False, False, True),
     ),
@@ -139,9 +143,12 @@ DIFFERENCES = [
     ),
     Difference(
         "object.__setattr__ is refused unless the class has a __setattr__ of its own",
-        lambda kind: raised(lambda: object.__setattr__(kind.Out(1), "loss", 2)),
-        None,
-        "TypeError",
+        lambda kind: (
+            raised(lambda: object.__setattr__(kind.Out(1), "loss", 2))
+            in ("TypeError", "AttributeError")
+        ),
+        False,
+        True,
     ),
     Difference(
         "__class__ can only become a class with the same fields",
@@ -202,6 +209,10 @@ def test_the_original(difference: Difference) -> None:
 
 def test_the_documentation_has_the_same_table() -> None:
     page = (Path(__file__).parents[1] / "docs" / "behaviour.md").read_text(encoding="utf-8")
-    rows = [line.split("|")[1].strip().replace("`", "") for line in page.splitlines() if line.startswith("| ")]
+    rows = [
+        line.split("|")[1].strip().replace("`", "")
+        for line in page.splitlines()
+        if line.startswith("| ")
+    ]
     titles = [d.title for d in DIFFERENCES]
     assert [row for row in rows if row in titles] == titles

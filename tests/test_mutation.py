@@ -44,7 +44,10 @@ def test_an_empty_tuple_is_present(kind: Kind) -> None:
 def test_a_new_key_is_a_key_and_an_attribute(kind: Kind) -> None:
     out = kind.Out(1)
     out["target_size"] = (2, 3)
-    assert out.target_size == out["target_size"] == out[-1] == (2, 3) and list(out) == ["loss", "target_size"]
+    assert out.target_size == out["target_size"] == out[-1] == (2, 3) and list(out) == [
+        "loss",
+        "target_size",
+    ]
 
 
 def test_a_new_attribute_is_an_attribute_only(kind: Kind) -> None:

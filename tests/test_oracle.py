@@ -59,20 +59,26 @@ class Twins(RuleBasedStateMachine):
         return [f.name for f in fields(self.ours)]
 
     @initialize(
-        count=st.integers(0, 6), data=st.data(), how=st.sampled_from(["keywords", "positions", "mapping", "pairs"])
+        count=st.integers(0, 6),
+        data=st.data(),
+        how=st.sampled_from(["keywords", "positions", "mapping", "pairs"]),
     )
     def make(self, count: int, data: st.DataObject, how: str) -> None:
         theirs, mine = getattr(ORIGINAL, self.layout), getattr(KINDS[self.mode], self.layout)
         names = [f.name for f in fields(mine)][:count]
         given = {name: data.draw(values) for name in names}
-        pairs = list(given.items()) + ([("extra", 7)] if how in ("mapping", "pairs") and data.draw(st.booleans()) else [])
+        pairs = list(given.items()) + (
+            [("extra", 7)] if how in ("mapping", "pairs") and data.draw(st.booleans()) else []
+        )
         arguments = {
             "keywords": ((), given),
             "positions": (tuple(given.values()), {}),
             "mapping": ((dict(pairs),), {}),
             "pairs": ((pairs,), {}),
         }[how]
-        made = [outcome(lambda cls=cls: cls(*arguments[0], **arguments[1])) for cls in (theirs, mine)]
+        made = [
+            outcome(lambda cls=cls: cls(*arguments[0], **arguments[1])) for cls in (theirs, mine)
+        ]
         if made[0][0] == "raised":
             assert made[1][0] == "raised"
             assert made[0][1][0] is made[1][1][0]
@@ -91,7 +97,9 @@ class Twins(RuleBasedStateMachine):
         stale = [name for name in names if name in original and getattr(original, name) is None]
         assert self.stale or not stale
         expected = [(k, v) for k, v in items if k not in stale]
-        in_order = sorted(expected, key=lambda item: names.index(item[0]) if item[0] in names else len(names))
+        in_order = sorted(
+            expected, key=lambda item: names.index(item[0]) if item[0] in names else len(names)
+        )
         assert self.reordered or in_order == expected
         keys = [k for k, _ in in_order]
         tuple_view = tuple(v for _, v in in_order)
@@ -146,9 +154,18 @@ class Twins(RuleBasedStateMachine):
         self.same(lambda o: getattr(o, name))
         self.compare()
 
-    @rule(key=st.one_of(extra_names, st.sampled_from(["loss", "logits", "nothing"]), st.none(), st.integers(-9, 9)))
+    @rule(
+        key=st.one_of(
+            extra_names,
+            st.sampled_from(["loss", "logits", "nothing"]),
+            st.none(),
+            st.integers(-9, 9),
+        )
+    )
     def look_up(self, key: Any) -> None:
-        stale = isinstance(key, str) and key in self.original and getattr(self.original, key, 0) is None
+        stale = (
+            isinstance(key, str) and key in self.original and getattr(self.original, key, 0) is None
+        )
         if not stale or key not in self.names:
             self.same(lambda o: key in o)
             self.same(lambda o: o.get(key))

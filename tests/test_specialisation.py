@@ -18,7 +18,9 @@ def warmed(function: Any, *args: Any) -> list[str]:
     return [i.opname for i in dis.get_instructions(function, adaptive=True)]
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="the specialising interpreter came with 3.11")
+@pytest.mark.skipif(
+    sys.version_info < (3, 11), reason="the specialising interpreter came with 3.11"
+)
 def test_a_field_read_is_a_slot_load(ours: Kind) -> None:
     def read(out: Any) -> Any:
         return out.logits
@@ -26,10 +28,15 @@ def test_a_field_read_is_a_slot_load(ours: Kind) -> None:
     out = ours.Out(logits=1)
     assert "LOAD_ATTR_SLOT" in warmed(read, out)
     out.logits = None
-    assert read(out) is None and "LOAD_ATTR_SLOT" in warmed(read, out), "absent fields must not miss"
+    assert read(out) is None and "LOAD_ATTR_SLOT" in warmed(read, out), (
+        "absent fields must not miss"
+    )
 
 
-@pytest.mark.skipif(sys.version_info < (3, 12), reason="3.11 specialises no method of an object without its dict made")
+@pytest.mark.skipif(
+    sys.version_info < (3, 12),
+    reason="3.11 specialises no method of an object without its dict made",
+)
 def test_a_method_load_is_specialised(ours: Kind) -> None:
     def call(out: Any) -> Any:
         return out.keys()
@@ -78,7 +85,9 @@ def test_no_python_frame_below_an_operation(ours: Kind, name: str) -> None:
 
     def trace(frame: Any, event: str, arg: Any) -> None:
         if event == "call":
-            frames.append(frame.f_code.co_qualname if sys.version_info >= (3, 11) else frame.f_code.co_name)
+            frames.append(
+                frame.f_code.co_qualname if sys.version_info >= (3, 11) else frame.f_code.co_name
+            )
 
     sys.setprofile(trace)
     try:

@@ -30,7 +30,14 @@ def test_attributes(kind: Kind) -> None:
 
 def test_index(kind: Kind) -> None:
     out = make(kind)
-    assert [out[i] for i in (0, 1, -1, -2, Index(1), True)] == ["L", ("a",), ("a",), "L", ("a",), ("a",)]
+    assert [out[i] for i in (0, 1, -1, -2, Index(1), True)] == [
+        "L",
+        ("a",),
+        ("a",),
+        "L",
+        ("a",),
+        ("a",),
+    ]
     for wrong in (2, -3, 10**30, -(10**30)):
         with pytest.raises(IndexError):
             out[wrong]
@@ -39,7 +46,9 @@ def test_index(kind: Kind) -> None:
             out[wrong]
 
 
-@pytest.mark.parametrize("cut", [slice(None), slice(1), slice(1, None), slice(None, None, -1), slice(-1, 9), slice(5)])
+@pytest.mark.parametrize(
+    "cut", [slice(None), slice(1), slice(1, None), slice(None, None, -1), slice(-1, 9), slice(5)]
+)
 def test_slice(kind: Kind, cut: slice) -> None:
     assert make(kind)[cut] == ("L", ("a",))[cut] and type(make(kind)[cut]) is tuple
 
@@ -78,12 +87,24 @@ def test_views_are_live_and_act_as_sets(kind: Kind) -> None:
     assert set(keys) == {"logits", "hidden_states", "attentions"} and len(values) == 3
     assert ("hidden_states", "h") in items and "hidden_states" in keys and "h" in values
     assert keys & {"logits", "x"} == {"logits"} and {"logits"} - keys == set()
-    assert keys | {"x"} == {"logits", "attentions", "hidden_states", "x"} and keys - {"logits"} == keys ^ {"logits"}
-    assert keys == {"logits", "attentions", "hidden_states"} and keys >= {"logits"} and not keys < {"logits"}
+    assert keys | {"x"} == {"logits", "attentions", "hidden_states", "x"} and keys - {
+        "logits"
+    } == keys ^ {"logits"}
+    assert (
+        keys == {"logits", "attentions", "hidden_states"}
+        and keys >= {"logits"}
+        and not keys < {"logits"}
+    )
     assert keys.isdisjoint(["x"]) and not keys.isdisjoint(["logits"])
-    assert items & [("logits", "L")] == {("logits", "L")} and ("logits", "no") not in items and 5 not in items
+    assert (
+        items & [("logits", "L")] == {("logits", "L")}
+        and ("logits", "no") not in items
+        and 5 not in items
+    )
     assert items == dict(out).items() and keys == dict(out).keys() and items != keys
-    assert isinstance(keys, collections.abc.KeysView) and isinstance(values, collections.abc.ValuesView)
+    assert isinstance(keys, collections.abc.KeysView) and isinstance(
+        values, collections.abc.ValuesView
+    )
     assert isinstance(items, collections.abc.ItemsView) and keys.mapping == out
     for view in (keys, values, items):
         assert list(reversed(view)) == list(view)[::-1]
@@ -94,7 +115,9 @@ def test_views_are_live_and_act_as_sets(kind: Kind) -> None:
 def test_a_walk_survives_writes(ours: Kind) -> None:
     for value, left in ((None, []), (5, ["loss", "logits", "hidden_states"])):
         out = ours.Out(1, 2, 3)
-        assert [(k, out.__setitem__(k, value)) for k in out] == [(k, None) for k in ("loss", "logits", "hidden_states")]
+        assert [(k, out.__setitem__(k, value)) for k in out] == [
+            (k, None) for k in ("loss", "logits", "hidden_states")
+        ]
         assert list(out) == left
         out = ours.Out(1, 2, 3)
         seen = []
@@ -121,7 +144,9 @@ def test_a_walk_over_extra_keys_survives_writes_but_not_new_keys(ours: Kind) -> 
 def test_equality(kind: Kind) -> None:
     assert make(kind) == make(kind) and not (make(kind) != make(kind))
     assert make(kind) != kind.Out(logits="L") and kind.Out() == kind.Out()
-    assert make(kind) == {"logits": "L", "attentions": ("a",)} and {"logits": "L"} == kind.Out(logits="L")
+    assert make(kind) == {"logits": "L", "attentions": ("a",)} and {"logits": "L"} == kind.Out(
+        logits="L"
+    )
     assert make(kind) != 5 and not make(kind) == kind.Extended(logits="L", attentions=("a",))
     with pytest.raises(TypeError):
         hash(make(kind))
@@ -139,7 +164,13 @@ def test_dir_and_vars(kind: Kind) -> None:
     out = make(kind)
     out.plain = 1
     assert {"loss", "logits", "attentions", "plain", "to_tuple"} <= set(dir(out))
-    assert vars(out) == {"loss": None, "logits": "L", "hidden_states": None, "attentions": ("a",), "plain": 1}
+    assert vars(out) == {
+        "loss": None,
+        "logits": "L",
+        "hidden_states": None,
+        "attentions": ("a",),
+        "plain": 1,
+    }
     out.__dict__["other"] = 2
     assert out.other == 2 and "other" not in out
     out.__dict__.update(logits="M")
