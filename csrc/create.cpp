@@ -229,11 +229,14 @@ PyObject *output_vectorcall(PyObject *cls, PyObject *const *args, std::size_t na
     for (Py_ssize_t i = 0; i < nkeywords; i++) {
         PyObject *name = PyTuple_GET_ITEM(kwnames, i);
         Py_ssize_t index = PyUnicode_CheckExact(name) ? find_field(schema, name) : -1;
-        if (index < 0 || !schema->fields[static_cast<std::size_t>(index)].is_parameter ||
-            given.has(static_cast<std::size_t>(index))) {
+        const auto field = static_cast<std::size_t>(index);
+        if (index < 0 || !(schema->takes_all_fields || schema->fields[field].is_parameter) ||
+            (nargs && given.has(field))) {
             return construct_by_init(type, schema, args, nargs, kwnames);
         }
-        given.add(static_cast<std::size_t>(index));
+        if (schema->fills_defaults) {
+            given.add(field);
+        }
         target[i] = static_cast<std::uint16_t>(index);
     }
     if (schema->fills_defaults) {

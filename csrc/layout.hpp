@@ -49,6 +49,7 @@ struct Schema {
     bool mirror_dict;               // new instances keep the raw dict in step
     bool compiled_init;             // construction by create.cpp is exactly what __init__ does
     bool fills_defaults;            // some absent parameter means more than None
+    bool takes_all_fields;          // every field is a parameter
     bool plain_to_tuple;            // to_tuple is ours
     bool plain_items;               // so are keys and __getitem__: to_tuple may read the row
     bool own_setattr;               // a __setattr__ of the user's, frozen dataclasses aside

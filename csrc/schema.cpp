@@ -55,7 +55,7 @@ static Schema *new_schema() {
     schema->row_offset = sizeof(OutputObject);
     schema->version = 0;
     schema->mirror_dict = true;
-    schema->compiled_init = schema->fills_defaults = schema->own_setattr = false;
+    schema->compiled_init = schema->fills_defaults = schema->takes_all_fields = schema->own_setattr = false;
     schema->plain_to_tuple = schema->plain_items = true;
     PyObject_GC_Track(as_object(schema));
     return schema;
@@ -107,7 +107,7 @@ static void read_fields(Schema *schema, PyTypeObject *type) {
         type_error(full_name(type) + " changed its fields after its first use: declare a subclass instead");
     }
     std::vector<std::uint16_t> positional;
-    bool fills_defaults = false;
+    bool fills_defaults = false, takes_all_fields = true;
     for (std::size_t i = 0; i < declared.size(); i++) {
         py::handle declaration = declared[i];
         PyObject *name = py::str(declaration.attr("name")).release().ptr();
@@ -127,12 +127,14 @@ static void read_fields(Schema *schema, PyTypeObject *type) {
         field.factory = owned_unless_missing(declaration.attr("default_factory"), missing);
         field.is_parameter = declaration.attr("init").cast<bool>();
         fills_defaults |= field.initial != Py_None;
+        takes_all_fields &= field.is_parameter;
         if (field.is_parameter && !declaration.attr("kw_only").cast<bool>()) {
             positional.push_back(static_cast<std::uint16_t>(i));
         }
     }
     schema->positional = std::move(positional);
     schema->fills_defaults = fills_defaults;
+    schema->takes_all_fields = takes_all_fields;
 }
 
 static void build_table(Schema *schema) {

@@ -186,6 +186,7 @@ class Twins(RuleBasedStateMachine):
             how, lambda o: pickle.loads(pickle.dumps(o, how))
         )
         first = getattr(self.original, self.names[0])
+        self.reordered |= self.stale  # a stale key goes to the end of the original's copy
         drifted = any(getattr(self.original, k) != v for k, v in self.original.items())
         if drifted or not isinstance(first, (int, float, type(None))):
             # The original's copy goes through its constructor, which unpacks or empties a first field,

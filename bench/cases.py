@@ -1,0 +1,133 @@
+"""The one registry of cases: what is asked of every contender, and what the right answer is."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import sys
+import tracemalloc
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from .contenders import FIELDS, Contender, present
+
+
+class Value:
+    """Stands for a tensor. Tracked by the collector as one is, or the dicts among the peers would
+    be let off: a dict of untracked values is untracked itself."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is Value and self.name == other.name
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+A, B, C, D, E = VALUES = tuple(Value(name) for name in FIELDS)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One question. `statement` is timed with `out` made of the first two fields; in a case whose
+    `unit` is "byte", `measure` is asked instead."""
+
+    key: str
+    title: str
+    statement: str
+    right: Callable[[Any, Any], bool]
+    """(result of the statement, `out` afterwards) -> is it right?"""
+    unit: str = "ns"
+    measure: Callable[[Contender], float] | None = None
+
+
+def names(contender: Contender) -> dict[str, Any]:
+    """What the statements may mention."""
+    return {
+        "make": contender.make,
+        "out": contender.make(loss=A, logits=B),
+        "twin": contender.make(loss=A, logits=B),
+        **dict(zip("abcde", VALUES, strict=True)),
+        "shallow": copy.copy,
+        "deep": copy.deepcopy,
+        "dumps": pickle.dumps,
+        "loads": pickle.loads,
+    }
+
+
+def statement(case: Case, contender: Contender) -> str:
+    return contender.spelling.get(case.key, case.statement)
+
+
+def answer(case: Case, contender: Contender) -> bool:
+    """Run the case once: is the contender's answer the right one?"""
+    scope = names(contender)
+    if case.measure:
+        return case.measure(contender) > 0
+    code = statement(case, contender)
+    if case.key == "set":
+        scope["b"] = C  # a value that was not there before
+        result = exec(code, scope)
+    else:
+        result = eval(code, scope)
+    return case.right(result, scope["out"])
+
+
+def _getsizeof(contender: Contender) -> float:
+    """What the interpreter says of the object alone, its collector header included."""
+    return sys.getsizeof(contender.make(loss=A, logits=B))
+
+
+def _allocated(contender: Contender, count: int = 2000) -> float:
+    """What the allocator says of the object and all that comes with it: an instance `__dict__`, a
+    raw dict, whatever `__sizeof__` claims."""
+    pile: list[Any] = [None] * count
+    contender.make(loss=A, logits=B)
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for place in range(count):
+            pile[place] = contender.make(loss=A, logits=B)
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    return (after - before) / count
+
+
+TWO, FIVE = (A, B), VALUES
+ITEMS = [("loss", A), ("logits", B)]
+_two = "make(loss=a, logits=b)"
+_five = "make(loss=a, logits=b, past_key_values=c, hidden_states=d, attentions=e)"
+
+CASES = {
+    case.key: case
+    for case in (
+        Case("make", "make, 2 of 5 given", _two, lambda got, _: present(got) == TWO),
+        Case("make_five", "make, all 5 given", _five, lambda got, _: present(got) == FIVE),
+        Case("read", "out.logits", "out.logits", lambda got, _: got is B),
+        Case("set", "out.logits = x", "out.logits = b", lambda _, out: present(out) == (A, C)),
+        Case("index", "out[0]", "out[0]", lambda got, _: got is A),
+        Case("key", 'out["logits"]', "out['logits']", lambda got, _: got is B),
+        Case("slice", "out[:2]", "out[:2]", lambda got, _: tuple(got) == TWO),
+        Case("to_tuple", "out.to_tuple()", "out.to_tuple()", lambda got, _: got == TWO),
+        Case("len", "len(out)", "len(out)", lambda got, _: got == 2),
+        Case("in", '"logits" in out', "'logits' in out", lambda got, _: got is True),
+        Case("keys", "out.keys()", "out.keys()", lambda got, _: list(got) == ["loss", "logits"]),
+        Case("list", "list(out)", "list(out)", lambda got, _: got == ["loss", "logits"]),
+        Case("items", "list(out.items())", "list(out.items())", lambda got, _: got == ITEMS),
+        Case("get", 'out.get("logits")', "out.get('logits')", lambda got, _: got is B),
+        Case("unpack", "{**out}", "{**out}", lambda got, _: list(got.items()) == ITEMS),
+        Case("dict", "dict(out)", "dict(out)", lambda got, _: list(got.items()) == ITEMS),
+        Case("eq", "out == twin", "out == twin", lambda got, _: got is True),
+        Case("copy", "copy.copy", "shallow(out)", lambda got, _: present(got) == TWO),
+        Case("deepcopy", "copy.deepcopy", "deep(out)", lambda got, _: present(got) == TWO),
+        Case(
+            "pickle", "pickle and back", "loads(dumps(out, 5))", lambda got, _: present(got) == TWO
+        ),
+        Case("drop", "drop", _two, lambda got, _: present(got) == TWO),
+        Case("bytes", "bytes (getsizeof)", "", lambda *_: True, "byte", _getsizeof),
+        Case("allocated", "bytes (allocated)", "", lambda *_: True, "byte", _allocated),
+    )
+}

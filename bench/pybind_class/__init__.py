@@ -1,0 +1,1 @@
+"""The container as a `py::class_` would have it, to be measured: why the real one is a heap type."""

@@ -1,0 +1,233 @@
+"""What the suite found, as terminal tables, Markdown, JSON and a chart."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyperf
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from .cases import CASES
+from .contenders import ORIGINAL, SLOTS, STEP, Missing
+from .targets import TARGETS, Results
+from .timing import readable
+
+# The rows and columns that say most, for a reader in a hurry.
+GLANCE_CASES = ("make", "read", "index", "key", "to_tuple", "allocated")
+GLANCE_NAMES = (ORIGINAL, STEP, SLOTS, "msgspec.Struct", "slots dataclass", "dict", "named tuple")
+
+WIDTH = 136  # all contenders side by side
+
+# What a reader needs to judge a figure. The rest of pyperf's metadata names the host and its paths.
+FACTS = (
+    "cpu_model_name",
+    "cpu_count",
+    "platform",
+    "python_implementation",
+    "python_version",
+    "python_compiler",
+)
+LIBRARIES = ("transformers", "torch", "msgspec", "attrs", "pybind11", "pyperf")
+
+HEADINGS = {
+    STEP: "in\nstep",
+    SLOTS: "slots\nonly",
+    ORIGINAL: "trans-\nformers",
+    "msgspec.Struct": "msgspec\nStruct",
+    "msgspec.Struct gc=False": "Struct\nno gc",
+    "slots dataclass": "data-\nclass",
+    "attrs slots": "attrs\nslots",
+    "named tuple": "named\ntuple",
+    "SimpleNamespace": "Simple\nN'space",
+    "tuple literal": "tuple\nliteral",
+    "py::class_": "py::\nclass_",
+}
+
+
+def machine() -> dict[str, str]:
+    """The machine and the versions, without anything that tells where it stands."""
+    from fastoutputs import __version__, build_info
+
+    facts = pyperf.Run([1.0], collect_metadata=True).get_metadata()
+    found = {name: str(facts[name]) for name in FACTS if name in facts}
+    found["version_fastoutputs"] = __version__
+    for library in LIBRARIES:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            found[f"version_{library}"] = importlib.metadata.version(library)
+    return found | {f"build_{name}": str(value) for name, value in build_info().items()}
+
+
+def cell(case: str, value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.0f} B" if CASES[case].unit == "byte" else readable(value)
+
+
+def times(value: float) -> str:
+    return f"{value:.0f}×" if value >= 20 else f"{value:.1f}×" if value >= 2 else f"{value:.2f}×"
+
+
+def ratio(value: float | None, base: float | None) -> str:
+    """How many times as much a peer costs: above 1 it is the dearer one."""
+    return times(value / base) if value is not None and base else ""
+
+
+def markdown_table(heading: list[str], rows: list[list[str]]) -> str:
+    lines = [heading, ["---"] + ["---:"] * (len(heading) - 1), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+@dataclass(frozen=True)
+class Report:
+    best: Results
+    median: Results
+    order: list[str]
+    missing: list[Missing]
+    machine: dict[str, str]
+    empty_loop: list[float]
+
+    # What is said in every form.
+
+    def machine_line(self) -> str:
+        facts = self.machine
+        versions = ", ".join(
+            f"{library} {facts[f'version_{library}']}"
+            for library in ("fastoutputs", *LIBRARIES)
+            if f"version_{library}" in facts
+        )
+        return (
+            f"{facts.get('python_implementation', '')} {facts.get('python_version', '')} · "
+            f"{facts.get('cpu_count', '?')} × {facts.get('cpu_model_name', 'unknown CPU')} · "
+            f"{versions}"
+        )
+
+    def loop_line(self) -> str:
+        if not self.empty_loop:
+            return ""
+        low, high = min(self.empty_loop), max(self.empty_loop)
+        return f"Taken off each statement for the loop around it: {low:.2f} to {high:.2f} ns."
+
+    def target_rows(self) -> list[list[str]]:
+        """case, who, target, measured, verdict; only where both sides were measured."""
+        rows = []
+        for target in TARGETS:
+            measured = target.measured(self.best)
+            if measured is None:
+                continue
+            shown = f"{measured:.2f} ×" if target.peer else f"{measured:.0f} bytes"
+            verdict = "met" if target.met(measured) else "missed"
+            rows.append([CASES[target.case].title, target.who, target.text(), shown, verdict])
+        return rows
+
+    def columns(self, *first: str) -> list[str]:
+        return [*first, *(name for name in self.order if name not in first)]
+
+    # The terminal.
+
+    def show(self, console: Console) -> None:
+        for base, other in ((STEP, SLOTS), (SLOTS, STEP)):
+            console.print(self._ratio_table(base, other))
+        table = Table(title="Targets (CPython 3.11)", box=box.SIMPLE_HEAD)
+        for heading in ("", "who", "target", "measured", ""):
+            table.add_column(heading, justify="right" if heading == "measured" else "left")
+        for *cells, verdict in self.target_rows():
+            table.add_row(*cells, Text(verdict, "green" if verdict == "met" else "bold red"))
+        console.print(table)
+        for peer in self.missing:
+            console.print(Text(f"left out: {peer.name}: {peer.reason}", "yellow"))
+        console.print(Text(f"{self.machine_line()}\n{self.loop_line()}", "dim"))
+
+    def _ratio_table(self, base: str, other: str) -> Table:
+        table = Table(
+            title=f"How many times the cost of [bold]{base}[/]",
+            caption="above 1: costs more than it; empty: cannot be asked",
+            box=box.SIMPLE_HEAD,
+        )
+        names = self.columns(base, other)
+        table.add_column("", no_wrap=True)
+        for name in names:
+            table.add_column(HEADINGS.get(name, name), justify="right", no_wrap=True)
+        for key, row in self.best.items():
+            own = row.get(base)
+            cells = [Text(cell(key, own), "bold")]
+            for name in names[1:]:
+                value = row.get(name)
+                wins = value is not None and own is not None and value < own
+                cells.append(Text(ratio(value, own), "yellow" if wins else "green"))
+            table.add_row(Text(CASES[key].title), *cells)
+        return table
+
+    # Files.
+
+    def write(self, folder: Path) -> None:
+        from .chart import draw
+
+        (folder / "report.md").write_text(self.markdown(), encoding="utf-8")
+        (folder / "ratios.json").write_text(self.json(), encoding="utf-8")
+        draw(folder / "ratios.svg", self.best)
+
+    def markdown(self) -> str:
+        parts = [
+            "# Measured",
+            "Written by `python -m bench`. All contenders of a case take turns in one process, and "
+            "the best round counts. Compare within a row: another machine has other nanoseconds.",
+            self.machine_line(),
+            self.loop_line(),
+            "## In short",
+            self._table([key for key in GLANCE_CASES if key in self.best], GLANCE_NAMES),
+            "![Ratios](ratios.svg)",
+            "## Targets",
+            markdown_table(["", "who", "target", "measured", ""], self.target_rows()),
+            "## Time and size",
+            self._table(self.best, self.columns(STEP, SLOTS)),
+        ]
+        for base, other in ((STEP, SLOTS), (SLOTS, STEP)):
+            names = self.columns(base, other)[1:]
+            parts += [f"## How many times the cost of {base}", self._table(self.best, names, base)]
+        parts += [f"Left out: {peer.name}: {peer.reason}" for peer in self.missing]
+        return "\n\n".join(part for part in parts if part) + "\n"
+
+    def _table(self, keys: Iterable[str], names: Iterable[str], base: str | None = None) -> str:
+        """Figures, or their ratios to a base."""
+        names = [name for name in names if name in self.order]
+        rows = []
+        for key in keys:
+            row = self.best[key]
+            cells = [
+                ratio(row.get(name), row.get(base)) if base else cell(key, row.get(name))
+                for name in names
+            ]
+            rows.append([f"`{CASES[key].title}`", *cells])
+        return markdown_table(["", *names], rows)
+
+    def json(self) -> str:
+        def figures(key: str, name: str, value: float) -> dict[str, object]:
+            row = self.best[key]
+            return {
+                "best": round(value, 3),
+                "median": round(self.median[key][name], 3),
+                "unit": CASES[key].unit,
+                "to_in_step": round(value / row[STEP], 3) if STEP in row else None,
+                "to_slots_only": round(value / row[SLOTS], 3) if SLOTS in row else None,
+            }
+
+        content = {
+            "machine": self.machine,
+            "cases": {
+                key: {name: figures(key, name, value) for name, value in row.items()}
+                for key, row in self.best.items()
+            },
+            "targets": [
+                dict(zip(("case", "who", "target", "measured", "verdict"), row, strict=True))
+                for row in self.target_rows()
+            ],
+        }
+        return json.dumps(content, indent=1, ensure_ascii=False) + "\n"

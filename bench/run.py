@@ -1,0 +1,129 @@
+"""Run the suite: `python -m bench`, from the repository root.
+
+Every case is put to every contender that can answer it, all of them taking turns in this one
+process. Prints ratios, and writes them as Markdown, JSON and a chart,
+beside every single round as pyperf keeps them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+from pathlib import Path
+
+import pyperf
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from . import report
+from .cases import CASES, Case, names, statement
+from .contenders import Contender, load
+from .timing import (
+    PILE,
+    Entry,
+    best_and_median,
+    drop_loop,
+    seconds,
+    statement_loop,
+    take_turns,
+)
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def entries(case: Case, contenders: list[Contender]) -> tuple[list[Entry], Entry]:
+    """The loops of a case, and the empty one that is to be taken off."""
+    if case.key == "drop":
+        loops = [
+            Entry(peer.name, drop_loop(statement(case, peer), names(peer)), PILE)
+            for peer in contenders
+        ]
+        return loops, Entry("empty", drop_loop("None", {}), PILE)
+    loops = [
+        Entry(peer.name, statement_loop(statement(case, peer), names(peer))) for peer in contenders
+    ]
+    return loops, Entry("empty", statement_loop("pass", {}))
+
+
+def measure(
+    case: Case, contenders: list[Contender], rounds: int, round_ns: float, shuffle: random.Random
+) -> tuple[dict[str, list[float]], float]:
+    """contender -> one figure a round, in the unit of the case; and the empty loop, taken off."""
+    able = [peer for peer in contenders if case.key in peer.does]
+    if case.measure:
+        return {peer.name: [case.measure(peer)] for peer in able}, 0.0
+    loops, empty = entries(case, able)
+    return take_turns(loops, empty, rounds, round_ns, shuffle)
+
+
+def suite(raw: dict[str, dict[str, list[float]]], machine: dict[str, str]) -> pyperf.BenchmarkSuite:
+    """The rounds as pyperf keeps them: `python -m pyperf show bench/results/pyperf.json`."""
+    benchmarks = []
+    for key, row in raw.items():
+        unit = CASES[key].unit
+        for name, values in row.items():
+            about = {
+                "name": f"{key}: {name}",
+                "unit": "byte" if unit == "byte" else "second",
+                **machine,
+            }
+            kept = [round(value) if unit == "byte" else seconds(value) for value in values]
+            run = pyperf.Run(kept, metadata=about, collect_metadata=False)
+            benchmarks.append(pyperf.Benchmark([run]))
+    return pyperf.BenchmarkSuite(benchmarks)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer, shorter rounds: a first look")
+    parser.add_argument("--case", action="append", choices=CASES, help="only this case; repeatable")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        help="folder to write to (default: bench/results, if all is measured)",
+    )
+    options = parser.parse_args(arguments)
+    # A quick or partial run does not overwrite the record, unless told where to write.
+    whole = not options.quick and not options.case
+    output = options.output or (RESULTS if whole else None)
+
+    rounds, round_ns = (15, 0.5e6) if options.quick else (60, 2e6)
+    chosen = [CASES[key] for key in options.case or CASES]
+    contenders, missing = load()
+    console = Console()
+    console.width = max(console.width, report.WIDTH)
+    shuffle = random.Random(0)
+    raw: dict[str, dict[str, list[float]]] = {}
+    empty_loop: list[float] = []
+
+    columns = (
+        TextColumn("[bold]{task.description:<22}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("", total=len(chosen))
+        for case in chosen:
+            progress.update(task, description=case.title)
+            raw[case.key], base = measure(case, contenders, rounds, round_ns, shuffle)
+            empty_loop += [base] if base else []
+            progress.advance(task)
+
+    best: dict[str, dict[str, float]] = {}
+    median: dict[str, dict[str, float]] = {}
+    for key, rows in raw.items():
+        figures = {name: best_and_median(values) for name, values in rows.items()}
+        best[key] = {name: figure for name, (figure, _) in figures.items()}
+        median[key] = {name: figure for name, (_, figure) in figures.items()}
+    found = report.Report(
+        best, median, [peer.name for peer in contenders], missing, report.machine(), empty_loop
+    )
+    found.show(console)
+
+    if output is None:
+        return
+    output.mkdir(parents=True, exist_ok=True)
+    suite(raw, found.machine).dump(str(output / "pyperf.json"), replace=True)
+    found.write(output)
+    console.print(f"[dim]written to {output}: report.md, ratios.json, ratios.svg, pyperf.json")
