@@ -90,7 +90,7 @@ def present(out: Any) -> tuple[Any, ...]:
         return tuple(value for value in out if value is not None)
     if type(out) is dict:
         return tuple(out.values())
-    return tuple(value for name in FIELDS if (value := getattr(out, name)) is not None)
+    return tuple(value for name in FIELDS if (value := getattr(out, name, None)) is not None)
 
 
 @contender(STEP, OUTPUT)

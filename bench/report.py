@@ -80,8 +80,8 @@ def ratio(value: float | None, base: float | None) -> str:
     return times(value / base) if value is not None and base else ""
 
 
-def markdown_table(heading: list[str], rows: list[list[str]]) -> str:
-    lines = [heading, ["---"] + ["---:"] * (len(heading) - 1), *rows]
+def markdown_table(heading: list[str], rows: list[list[str]], align: str = "---:") -> str:
+    lines = [heading, ["---"] + [align] * (len(heading) - 1), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
@@ -185,7 +185,7 @@ class Report:
             self._table([key for key in GLANCE_CASES if key in self.best], GLANCE_NAMES),
             "![Ratios](ratios.svg)",
             "## Targets",
-            markdown_table(["", "who", "target", "measured", ""], self.target_rows()),
+            markdown_table(["", "who", "target", "measured", ""], self.target_rows(), "---"),
             "## Time and size",
             self._table(self.best, self.columns(STEP, SLOTS)),
         ]

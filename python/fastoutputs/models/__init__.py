@@ -1,0 +1,1 @@
+"""Output classes of single model families."""
