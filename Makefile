@@ -16,7 +16,7 @@ FULL := --python $(MAIN) --group build --group dev --group weights --package
 SMALL := --group build --group test --package --werror
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-main bench wheels asan typing lint format develop venv clean
+.PHONY: help demo test test-main bench pybind-class wheels asan typing lint format develop venv clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,7 @@ test: lint test-main ## lint, all tests on 3.11, the container's on every other 
 
 test-main:
 	@$(ENSURE) $(VENV) $(FULL) --werror
+	@$(MAKE) --no-print-directory pybind-class
 	@echo "--- tests on Python $(MAIN), torch and transformers there"
 	@$(BIN)/python -m pytest tests $(ARGS)
 
@@ -40,11 +41,14 @@ test-%: # the container's tests on one Python, without torch: `make test-3.13`
 	@echo "--- tests on Python $*, without torch"
 	@build/venv/test-$*/bin/python -m pytest tests $(ARGS)
 
-bench: venv ## measure, beside the alternatives
+bench: venv pybind-class ## measure, beside the alternatives
+	@$(BIN)/python -m bench $(ARGS)
+
+# The same container as a py::class_, into bench/pybind_class.
+pybind-class:
 	@PATH="$(CURDIR)/$(BIN):$$PATH" && { cmake -S . -B build/bench -G Ninja -DFASTOUTPUTS_BUILD_BENCH=ON \
 	    -DPython_EXECUTABLE="$(CURDIR)/$(BIN)/python" && cmake --build build/bench --target pybind_class; } \
 	    >build/bench.log 2>&1 || { cat build/bench.log; exit 1; }
-	@$(BIN)/python -m bench $(ARGS)
 
 wheels: ## a tested wheel for every Python found, into dist/
 	@$(PYTHON) tools/wheels.py

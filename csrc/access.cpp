@@ -73,16 +73,18 @@ static PyObject *output_get(PyObject *op, PyObject *const *args, Py_ssize_t narg
 }
 
 static PyObject *values_as_tuple(OutputObject *self) {
+    Py_ssize_t count = output_len(self);
     for (;;) {
-        Py_ssize_t count = output_len(self);
         PyObject *tuple = PyTuple_New(count);
         if (!tuple) {
             return nullptr;
         }
-        // Making the tuple may have run the garbage collector, and that any code: count again.
-        if (collect_values(self, reinterpret_cast<PyTupleObject *>(tuple)->ob_item, count) == count) {
+        Py_ssize_t found = collect_values(self, reinterpret_cast<PyTupleObject *>(tuple)->ob_item, count);
+        if (found == count) {
             return tuple;
         }
+        // Making the tuple may have run the collector, and that any code; or the raw dict was tampered with.
+        count = found;
         Py_DECREF(tuple);
     }
 }

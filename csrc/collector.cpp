@@ -55,6 +55,9 @@ PyObject *output_alloc(PyTypeObject *type, Py_ssize_t) {
     if (owns_none) {
         add_none_references(schema->count);
     }
+#if PY_VERSION_HEX < 0x030b0000
+    PyObject_GC_Track(self);  // later versions of dict.__new__ do it
+#endif
     return as_object(self);
 }
 

@@ -357,6 +357,12 @@ static void install_slots(PyTypeObject *type, const Schema *schema, bool stores_
     }
 }
 
+// Whether the row may be read without asking a method: it is ours, or a field has taken its name.
+static bool is_plain(PyTypeObject *type, const Schema *schema, const char *name) {
+    py::str key(name);
+    return is_inherited_from_base(type, name) || find_field(schema, key.ptr()) >= 0;
+}
+
 static void remember(PyTypeObject *type, Schema *schema) {
     lookup(type, "__init__");  // any lookup gives a class its version tag
     schema->version = type->tp_version_tag;
@@ -401,8 +407,8 @@ static Schema *seal_or_throw(PyTypeObject *type) {
     PyObject *mirror = _PyType_Lookup(type, mirror_dict_key);
     schema->mirror_dict = mirror != Py_False;
     schema->own_setattr = !stores_plainly && !is_frozen(py::reinterpret_borrow<py::object>(cls));
-    schema->plain_to_tuple = is_inherited_from_base(type, "to_tuple");
-    schema->plain_items = is_inherited_from_base(type, "keys") && is_inherited_from_base(type, "__getitem__");
+    schema->plain_to_tuple = is_plain(type, schema, "to_tuple");
+    schema->plain_items = is_plain(type, schema, "keys") && is_plain(type, schema, "__getitem__");
     schema->compiled_init = has_compiled_init(type, schema, stores_plainly);
     install_slots(type, schema, stores_plainly);
     remember(type, schema);

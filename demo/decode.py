@@ -208,7 +208,7 @@ def show(console: Console, found: list[Variant], tokens: int = TOKENS) -> None:
     )
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("outputs", no_wrap=True)
-    table.add_column("time per token\n(median)", justify="right")
+    table.add_column("per token\n(median)", justify="right")
     table.add_column("relative to\ntransformers", justify="right")
     table.add_column("in outputs\nper token", justify="right")
     table.add_column("times\ncheaper", justify="right")
@@ -222,7 +222,7 @@ def show(console: Console, found: list[Variant], tokens: int = TOKENS) -> None:
         )
     console.print(table)
     console.print(
-        "[dim]Time per token: one whole `generate`, by its tokens; kinds take turns, ratios are taken "
+        "[dim]Per token: one whole `generate`, by its tokens; kinds take turns, ratios are taken "
         "within a round.\nIn outputs: the two outputs of a token (counted), made and read as the "
         "model and `generate` do, timed alone and warm: the least they take inside a forward pass.[/]"
     )

@@ -33,11 +33,21 @@ NAMES = ["loss", "logits", "hidden_states", "attentions"]
 def reader(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
     """The C extension beside this file, compiled for the running Python."""
     source = Path(__file__).parent / "raw_dict_reader" / "raw_dict_reader.c"
-    built = tmp_path_factory.mktemp("reader") / f"raw_dict_reader{sysconfig.get_config_var('EXT_SUFFIX')}"
+    built = (
+        tmp_path_factory.mktemp("reader")
+        / f"raw_dict_reader{sysconfig.get_config_var('EXT_SUFFIX')}"
+    )
     linker = sysconfig.get_config_var("LDSHARED")
     if not linker:
         pytest.skip("no C compiler is configured for this Python")
-    command = [*shlex.split(linker), "-fPIC", f"-I{sysconfig.get_path('include')}", str(source), "-o", str(built)]
+    command = [
+        *shlex.split(linker),
+        "-fPIC",
+        f"-I{sysconfig.get_path('include')}",
+        str(source),
+        "-o",
+        str(built),
+    ]
     subprocess.run(command, check=True)
     spec = importlib.util.spec_from_file_location("raw_dict_reader", built)
     module = importlib.util.module_from_spec(spec)
@@ -72,7 +82,9 @@ def check(kind: Kind, out: Any, reader: ModuleType | None = None) -> None:
 
 @pytest.mark.parametrize("order", list(itertools.permutations(NAMES)))
 @pytest.mark.parametrize("by_key", [True, False])
-def test_fields_set_in_every_order(ours: Kind, order: tuple, by_key: bool, reader: ModuleType) -> None:
+def test_fields_set_in_every_order(
+    ours: Kind, order: tuple, by_key: bool, reader: ModuleType
+) -> None:
     out = ours.Out()
     for value, name in enumerate((*order, *reversed(order))):
         out.__setitem__(name, value) if by_key else setattr(out, name, value)
@@ -91,7 +103,10 @@ REBUILDS = {
     "positions": lambda cls, out: cls(out.loss, out.logits, out.hidden_states, out.attentions),
     "another output": lambda cls, out: cls(out),
     "replace": lambda cls, out: replace(out, attentions=(1,)),
-    "item by item": lambda cls, out: [made := cls(), [made.__setitem__(k, out[k]) for k in reversed(out)]][0],
+    "item by item": lambda cls, out: [
+        made := cls(),
+        [made.__setitem__(k, out[k]) for k in reversed(out)],
+    ][0],
     "copy": lambda cls, out: copy.copy(out),
     "own copy": lambda cls, out: out.copy(),
     "deepcopy": lambda cls, out: copy.deepcopy(out),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from html import escape
 from itertools import groupby, islice
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar
 
 from .model_output import ModelOutput
 
@@ -18,8 +18,10 @@ __all__ = ["html", "rich_repr", "summary"]
 
 _WIDTH = 100  # of a description; longer ones are cut
 _ITEMS = 256  # of a sequence that are looked at
+_INNER_ITEMS = 64  # of one inside another
 _RUNS = 4  # of unlike items that are listed
-_DEPTH = 6  # of nesting
+_DEPTH = 3  # of sequences inside each other
+_OUTPUT_DEPTH = 6  # of outputs inside each other
 
 
 class _Row(NamedTuple):
@@ -64,7 +66,7 @@ def _rows(output: ModelOutput, depth: int, inside: tuple[int, ...] = ()) -> Iter
         name = _cut(name)
         if not _is(value, ModelOutput):
             yield _Row(depth, name, _describe(value))
-        elif id(value) in inside or len(inside) > _DEPTH:
+        elif id(value) in inside or len(inside) > _OUTPUT_DEPTH:
             yield _Row(depth, name, f"{_class_name(value)} ...")
         else:
             yield _Row(depth, name, _title(value))
@@ -88,14 +90,14 @@ def _describe_unguarded(value: Any, depth: int) -> str:
     array = _describe_array(value)
     if array is not None:
         return array
-    if depth > _DEPTH:
+    if depth >= _DEPTH:
         return f"{_class_name(value)} ..."
-    if isinstance(value, ModelOutput):
+    if _is(value, ModelOutput):
         return f"{_class_name(value)}({', '.join(value)})"
-    if isinstance(value, (tuple, list)):
+    if _is(value, tuple) or _is(value, list):
         return _describe_sequence(value, depth)
-    if isinstance(value, Mapping):
-        return _describe_mapping(cast("Mapping[Any, Any]", value), depth)
+    if _is(value, Mapping):
+        return _describe_mapping(value, depth)
     return _class_name(value)
 
 
@@ -123,14 +125,15 @@ def _describe_sequence(value: tuple[Any, ...] | list[Any], depth: int) -> str:
     kind, length = _class_name(value), len(value)
     if length == 0:
         return f"empty {kind}"
-    items = (_describe(item, depth + 1) for item in islice(value, _ITEMS))
+    most = _INNER_ITEMS if depth else _ITEMS
+    items = (_describe(item, depth + 1) for item in islice(value, most))
     runs = [(text, sum(1 for _ in run)) for text, run in groupby(items)]
-    if len(runs) == 1 and length <= _ITEMS:
+    if len(runs) == 1 and length <= most:
         text = runs[0][0]
         nested = " of " in text or ": " in text
         return f"{kind} of {length} x {f'({text})' if nested else text}"
     listed = [text if count == 1 else f"{count} x {text}" for text, count in runs[:_RUNS]]
-    if len(runs) > _RUNS or length > _ITEMS:
+    if len(runs) > _RUNS or length > most:
         listed.append("...")
     return f"{kind} of {length}: {', '.join(listed)}"
 

@@ -8,6 +8,7 @@ floating dtype throughout.
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from inspect import cleandoc
 from typing import TYPE_CHECKING, Annotated, Any, ForwardRef, NamedTuple, get_args
@@ -33,6 +34,8 @@ class LazyModule:
         self._name = name
 
     def __getattr__(self, attribute: str) -> Any:
+        if attribute.startswith("__"):  # looking at this object, as inspect does, imports nothing
+            raise AttributeError(attribute)
         try:
             return getattr(import_module(self._name), attribute)
         except ImportError:
@@ -393,14 +396,19 @@ def type_of(annotation: Any) -> str:
         return annotation.__forward_arg__
     if isinstance(annotation, str):
         return annotation
-    return annotation.__qualname__ if isinstance(annotation, type) else str(annotation)
+    # list[int] is an instance of type, too, on 3.10.
+    is_class = isinstance(annotation, type) and not get_args(annotation)
+    return annotation.__qualname__ if is_class else str(annotation)
 
 
 def document(*classes: type) -> None:
     """Append each field with its type, shape and condition to the docstring of each class."""
     for cls in classes:
         lines = [cleandoc(cls.__doc__ or ""), "", "Fields, in order:", ""]
+        scope = vars(sys.modules[cls.__module__])
         for name, annotation in cls.__annotations__.items():
+            if isinstance(annotation, str):
+                annotation = eval(annotation, scope)
             documented = documentation_of(annotation)
             if documented is None:
                 raise TypeError(f"{cls.__name__}.{name} has no alias of the vocabulary")

@@ -5,6 +5,8 @@ condition; ``help(CausalLMOutputWithPast)`` lists them. A loss is documented as 
 0-dimensional in PyTorch.
 """
 
+from __future__ import annotations  # signatures then show `fields.Loss`, not all that it holds
+
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -548,7 +550,7 @@ class MaskedImageModelingOutput(ModelOutput):
     attentions: fields.PatchAttentions = None
 
     @property
-    def logits(self) -> "torch.Tensor | None":
+    def logits(self) -> torch.Tensor | None:
         """The name that `reconstruction` had before; transformers 5 has dropped it."""
         warnings.warn(
             "MaskedImageModelingOutput.logits is deprecated, use reconstruction instead",

@@ -1,5 +1,7 @@
 """The output classes of BERT's own heads."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 from .. import fields

@@ -1,0 +1,62 @@
+"""Importing loads no other library: counted in modules, as seconds would depend on the machine."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = "torch transformers numpy jax tensorflow flax optree pandas rich IPython pybind11".split()
+
+
+def loaded_by(code: str) -> set[str]:
+    """The names of all modules after running code in an interpreter of its own."""
+    code = f"{code}\nimport sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import fastoutputs",
+        "import fastoutputs.modeling_outputs",
+        "import fastoutputs.models.bert",
+        "import fastoutputs.modeling_outputs as m; m.CausalLMOutput(logits=1).summary()",
+        "import fastoutputs.modeling_outputs as m; help(m.CausalLMOutput)",
+        "from fastoutputs import modeling_outputs as m, schema; repr(schema(m.CausalLMOutput))",
+        "import fastoutputs.fields, inspect; inspect.getmembers(fastoutputs.fields, callable)",
+    ],
+)
+def test_no_heavy_library(code):
+    # What the interpreter starts with, by .pth files for example, is not ours.
+    assert not (loaded_by(code) - loaded_by("")) & set(HEAVY)
+
+
+def test_only_the_standard_library_and_what_is_asked_for():
+    new = loaded_by("import fastoutputs.modeling_outputs") - loaded_by("import dataclasses, typing")
+    foreign = {name for name in new if name.partition(".")[0] not in sys.stdlib_module_names}
+    own = {name for name in foreign if name.partition(".")[0] == "fastoutputs"}
+    assert own == {
+        "fastoutputs",
+        "fastoutputs._core",
+        "fastoutputs.fields",
+        "fastoutputs.model_output",
+        "fastoutputs.modeling_outputs",
+        "fastoutputs.schema",
+    }
+    assert {name for name in foreign - own if not name.startswith("pybind11_")} == set()
+    assert len(new - foreign) <= 5, "few modules beside those that any dataclass needs"
+
+
+def test_resolving_types_without_torch():
+    """Where torch is not there, its types resolve to Any."""
+    code = (
+        "import sys; sys.modules['torch'] = sys.modules['transformers'] = None\n"
+        "import typing, fastoutputs.modeling_outputs as m\n"
+        "hints = typing.get_type_hints(m.Seq2SeqLMOutput)\n"
+        "assert hints['loss'] == hints['past_key_values'] == typing.Optional[typing.Any], hints\n"
+        "assert hints['cross_attentions'] == tuple[typing.Any, ...] | None, hints"
+    )
+    loaded_by(code)

@@ -1,0 +1,178 @@
+"""Every output class of PyTorch models against the documented facts, and against the original class.
+
+`data/outputs.json` holds what the documentation says of each class: names, order, types, shapes and
+when a field is returned.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+import typing
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import fastoutputs
+from fastoutputs import fields, modeling_outputs
+from fastoutputs.models import bert
+
+FACTS = json.loads((Path(__file__).parent / "data" / "outputs.json").read_text())
+IDS = [facts["class"] for facts in FACTS]
+
+each_class = pytest.mark.parametrize("facts", FACTS, ids=IDS)
+
+# Names that transformers 5 gives to another class than the one documented for 4.57.
+ALIASES = {"MoECausalLMOutputWithPast": "MoeCausalLMOutputWithPast"}
+
+
+def ours(facts: dict[str, Any]) -> Any:
+    return getattr(import_module(f"fastoutputs.{facts['module']}"), facts["class"])
+
+
+def plain_type(text: str) -> str:
+    """One spelling for the annotations of both versions, in which one-element tuples mean any length."""
+    text = text.replace("FloatTensor", "Tensor").replace(
+        "tuple[torch.Tensor]", "tuple[torch.Tensor, ...]"
+    )
+    text = text.replace("cache_utils.", "")
+    return f"{text[len('Optional[') : -1]} | None" if text.startswith("Optional[") else text
+
+
+def test_every_documented_class_and_no_other():
+    declared = {*modeling_outputs.__all__, *bert.__all__}
+    assert declared == set(IDS) and len(FACTS) == 44
+    for module in (modeling_outputs, bert):
+        public = [name for name in vars(module) if inspect.isclass(vars(module)[name])]
+        assert set(public) - {"ModelOutput"} == set(module.__all__)
+
+
+@each_class
+def test_declaration(facts):
+    cls = ours(facts)
+    assert cls.__name__ == facts["class"] and cls.__module__ == f"fastoutputs.{facts['module']}"
+    assert cls.__bases__ == (fastoutputs.ModelOutput,) and type(cls) is type
+    declared = dataclasses.fields(cls)
+    assert [field.name for field in declared] == [field["name"] for field in facts["fields"]]
+    assert all(field.default is None for field in declared)
+
+
+@each_class
+def test_positions_follow_declared_order(facts):
+    names = [field["name"] for field in facts["fields"]]
+    out = ours(facts)(*names)
+    assert out.to_tuple() == tuple(names) and list(out) == names
+    assert ours(facts)().to_tuple() == ()
+
+
+@each_class
+def test_vocabulary_says_what_the_documentation_says(facts):
+    schema = fastoutputs.schema(ours(facts))
+    for documented, field in zip(facts["fields"], schema, strict=True):
+        assert plain_type(field.type) == plain_type(documented["type"])
+        assert (field.shape or "") == documented["shape"]
+        assert field.returned_when == documented["returned_when"]
+        assert field.meaning
+
+
+@each_class
+def test_class_documentation_lists_every_field(facts):
+    text = ours(facts).__doc__
+    assert not text.startswith(f"{facts['class']}("), "a sentence, not the signature"
+    position = 0
+    for field in facts["fields"]:  # in order
+        position = text.index(f"\n{field['name']} : ", position)
+        rest = text[position:]
+        assert field["shape"] in rest and field["returned_when"] in rest
+
+
+def test_signature_stays_readable():
+    signature = str(inspect.signature(modeling_outputs.CausalLMOutput))
+    assert signature.startswith("(loss: 'fields.Loss' = None, logits: 'fields.TokenLogits' = None")
+
+
+def test_type_hints_resolve_in_a_class_declared_elsewhere():
+    @dataclasses.dataclass
+    class Mine(fastoutputs.ModelOutput):
+        loss: fields.Loss = None
+        past_key_values: fields.PastKeyValues = None
+
+    hints = typing.get_type_hints(Mine)
+    assert list(hints) == ["loss", "past_key_values"]
+    with_extras = typing.get_type_hints(Mine, include_extras=True)
+    assert fields.documentation_of(with_extras["loss"]).shape == "(1,)"
+    assert type(None) in typing.get_args(hints["loss"])
+
+
+@each_class
+@pytest.mark.needs_torch
+def test_type_hints_name_the_real_types(facts):
+    torch = pytest.importorskip("torch")
+    cache_utils = pytest.importorskip("transformers.cache_utils")
+    names = {
+        "torch.Tensor | None": torch.Tensor | None,
+        "tuple[torch.Tensor, ...] | None": tuple[torch.Tensor, ...] | None,
+        "Cache | None": cache_utils.Cache | None,
+        "EncoderDecoderCache | None": cache_utils.EncoderDecoderCache | None,
+    }
+    hints = typing.get_type_hints(ours(facts))
+    expected = {field["name"]: names[plain_type(field["type"])] for field in facts["fields"]}
+    assert hints == expected
+
+
+@each_class
+@pytest.mark.needs_torch
+def test_as_the_original_declares(facts):
+    transformers = pytest.importorskip("transformers")
+    if transformers.__version__ not in facts["in_transformers"]:
+        pytest.skip(f"not a class of its own in transformers {transformers.__version__}")
+    module = (
+        "modeling_outputs" if facts["module"] == "modeling_outputs" else "models.bert.modeling_bert"
+    )
+    original = getattr(import_module(f"transformers.{module}"), facts["class"])
+    cls = ours(facts)
+    declared = [(field.name, field.default) for field in dataclasses.fields(cls)]
+    assert declared == [(field.name, field.default) for field in dataclasses.fields(original)]
+    names = [name for name, _ in declared]
+    for values in (names, names[:1]):
+        a, b = cls(*values), original(*values)
+        assert a.to_tuple() == b.to_tuple() and list(a.items()) == list(b.items())
+
+
+@pytest.mark.needs_torch
+def test_classes_that_the_original_has_beside_them():
+    """None is missing, and every name that is another class there is listed here."""
+    transformers = pytest.importorskip("transformers")
+    original = import_module("transformers.modeling_outputs")
+    theirs = {
+        name: cls
+        for name, cls in vars(original).items()
+        if inspect.isclass(cls) and issubclass(cls, transformers.utils.ModelOutput)
+    }
+    del theirs["ModelOutput"]
+    assert set(theirs) == set(modeling_outputs.__all__)
+    if transformers.__version__.startswith("5."):
+        aliases = {name: cls.__name__ for name, cls in theirs.items() if cls.__name__ != name}
+        assert aliases == ALIASES
+
+
+def test_masked_image_modeling_keeps_its_old_name():
+    out = modeling_outputs.MaskedImageModelingOutput(reconstruction="R")
+    with pytest.warns(FutureWarning, match="use reconstruction") as caught:
+        assert out.logits == "R"
+    assert caught[0].filename == __file__
+    assert list(out) == ["reconstruction"] and "logits" not in out
+    with pytest.raises(AttributeError):
+        out.logits = "L"
+
+
+def test_a_field_without_vocabulary_cannot_be_documented():
+    @dataclasses.dataclass
+    class Mine(fastoutputs.ModelOutput):
+        loss: int = 0
+
+    with pytest.raises(TypeError, match=r"Mine\.loss"):
+        fields.document(Mine)

@@ -1,0 +1,85 @@
+# ruff: noqa: B018
+"""What type checkers make of user code; read by test_typing.py, never run.
+
+A ``revealed`` comment says what both checkers must reveal on its line, without module names. A
+mistake carries an ignore comment for each checker; both are told to object to one that is not needed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NoReturn
+
+import torch
+from typing_extensions import reveal_type
+
+from fastoutputs import ModelOutput, OutputMutationError, schema, slots_only
+from fastoutputs.fields import HiddenStates, Loss
+from fastoutputs.modeling_outputs import CausalLMOutputWithPast, Seq2SeqLMOutput
+from fastoutputs.models.bert import BertForPreTrainingOutput
+
+logits = torch.zeros(1, 6, 99)
+out = CausalLMOutputWithPast(logits=logits)
+
+# Attributes have the declared type.
+reveal_type(out.logits)  # revealed: Tensor | None
+reveal_type(out.hidden_states)  # revealed: tuple[Tensor, ...] | None
+reveal_type(out.past_key_values)  # revealed: Cache | None
+reveal_type(Seq2SeqLMOutput().past_key_values)  # revealed: EncoderDecoderCache | None
+reveal_type(BertForPreTrainingOutput().seq_relationship_logits)  # revealed: Tensor | None
+if out.hidden_states is not None:
+    reveal_type(out.hidden_states[-1])  # revealed: Tensor
+out.logits.shape  # type: ignore[union-attr]  # pyright: ignore[reportOptionalMemberAccess]
+out.logit  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+out.logits = "L"  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
+
+# Items are of any type; a slice is a tuple.
+reveal_type(out[0])  # revealed: Any
+reveal_type(out["logits"])  # revealed: Any
+reveal_type(out[:2])  # revealed: tuple[Any, ...]
+reveal_type(out.to_tuple())  # revealed: tuple[Any, ...]
+reveal_type(list(out))  # revealed: list[str]
+reveal_type({**out})  # revealed: dict[str, Any]
+reveal_type(out.copy())  # revealed: CausalLMOutputWithPast
+reveal_type(out.summary())  # revealed: str
+out[1.5]  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+
+# The constructor is that of the dataclass.
+CausalLMOutputWithPast(None, logits)
+CausalLMOutputWithPast(logit=logits)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+CausalLMOutputWithPast(logits="L")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+@dataclass
+class Mine(ModelOutput, mirror_dict=False):
+    scores: torch.Tensor
+    loss: Loss = None
+    hidden_states: HiddenStates = None
+
+
+mine = Mine(logits, loss=logits.sum())
+reveal_type(mine.scores)  # revealed: Tensor
+reveal_type(mine.loss)  # revealed: Tensor | None
+Mine()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+reveal_type(schema(Mine)["loss"].shape)  # revealed: str | None
+reveal_type(schema(mine).names)  # revealed: tuple[str, ...]
+schema(dict)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+with slots_only():
+    reveal_type(Mine(logits))  # revealed: Mine
+
+
+# What is refused never returns, so the code after it is known to be dead.
+def refused(out: Mine) -> NoReturn:
+    out.pop("loss")
+
+
+def refused_too(out: Mine) -> NoReturn:
+    out.update(loss=None)
+
+
+try:
+    out.clear()
+except OutputMutationError as error:
+    reveal_type(error)  # revealed: OutputMutationError
