@@ -37,7 +37,7 @@ test-main:
 	@$(BIN)/python -m pytest tests $(ARGS)
 
 test-%: # the container's tests on one Python, without torch: `make test-3.13`
-	@$(ENSURE) build/venv/test-$* --python $* $(SMALL)
+	@$(ENSURE) build/venv/test-$* --python $* $(SMALL) --group original
 	@echo "--- tests on Python $*, without torch"
 	@build/venv/test-$*/bin/python -m pytest tests $(ARGS)
 

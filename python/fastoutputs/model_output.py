@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,7 +18,7 @@ __all__ = ["ModelOutput", "OutputMutationError", "build_info", "slots_only"]
 
 
 @contextmanager
-def slots_only(enabled: bool = True) -> Iterator[None]:
+def slots_only(enabled: bool = True) -> Generator[None, None, None]:
     """Make the outputs that this thread creates inside the block without dict storage.
 
     They are about twice as cheap to make, and every view of them works. C code that reads a dict
