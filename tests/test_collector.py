@@ -171,7 +171,7 @@ def test_reference_counts_are_exact(ours: Kind, name: str, quiet: None) -> None:
         watched = (value, ours.Out, ours.Frozen, ours.Required, ours.Single, ours.base, None)
         return [sys.getrefcount(each) for each in watched]
 
-    for _ in range(5):
+    for _ in range(300):  # until the interpreter's free lists are full
         once()
         counts()
     gc.collect()
