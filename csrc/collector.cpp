@@ -12,11 +12,9 @@ namespace fastoutputs {
 static PyTypeObject room_for_row;
 
 void prepare_collector() {
-    Py_SET_REFCNT(&room_for_row, 1);
+    static const PyVarObject never_freed[] = {PyVarObject_HEAD_INIT(nullptr, 0)};
+    room_for_row.ob_base = never_freed[0];
     Py_SET_TYPE(&room_for_row, &PyType_Type);
-#ifdef _Py_IMMORTAL_REFCNT
-    Py_SET_REFCNT(&room_for_row, _Py_IMMORTAL_REFCNT);
-#endif
     room_for_row.tp_name = "fastoutputs._core.room_for_row";
     room_for_row.tp_basicsize = sizeof(OutputObject);
     room_for_row.tp_itemsize = sizeof(PyObject *);
@@ -73,7 +71,7 @@ constexpr Py_ssize_t most_spare_slots = 16;
 static Spare spare_by_count[most_spare_slots + 1];
 
 static Spare *spare_for(const Schema *schema) {
-#if defined(FASTOUTPUTS_SANITIZE) || defined(Py_REF_DEBUG)
+#if defined(FASTOUTPUTS_SANITIZE) || defined(Py_REF_DEBUG) || defined(Py_GIL_DISABLED)
     (void)schema;
     return nullptr;
 #else

@@ -42,7 +42,7 @@ static Holder *take(Spare<Holder> &spare, PyTypeObject *type) {
         return PyObject_GC_New(Holder, type);
     }
     Holder *self = spare.kept[--spare.count];
-#if defined(Py_REF_DEBUG)
+#if defined(Py_REF_DEBUG) || defined(Py_GIL_DISABLED)
     _Py_NewReference(as_object(self));
 #else
     Py_SET_REFCNT(as_object(self), 1);
