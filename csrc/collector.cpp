@@ -62,22 +62,23 @@ PyObject *output_alloc(PyTypeObject *type, Py_ssize_t) {
 // A few dead instances of each size are kept, untracked and with their raw dict empty, for the next
 // ones: an output mostly dies just before the next is made. Bounded, only touched while holding the
 // GIL, and left out where a sanitizer should see every use after free.
+#if defined(FASTOUTPUTS_SANITIZE) || defined(Py_REF_DEBUG) || defined(Py_GIL_DISABLED)
+constexpr bool keeps_spares = false;
+#else
+constexpr bool keeps_spares = true;
+#endif
+constexpr Py_ssize_t most_spare_slots = 16;
+
 struct Spare {
     static constexpr int most = 8;
     PyObject *kept[most];
     int count;
 };
-constexpr Py_ssize_t most_spare_slots = 16;
 static Spare spare_by_count[most_spare_slots + 1];
 
 static Spare *spare_for(const Schema *schema) {
-#if defined(FASTOUTPUTS_SANITIZE) || defined(Py_REF_DEBUG) || defined(Py_GIL_DISABLED)
-    (void)schema;
-    return nullptr;
-#else
     const bool plain = schema->row_offset == sizeof(OutputObject) && schema->count <= most_spare_slots;
-    return plain ? &spare_by_count[schema->count] : nullptr;
-#endif
+    return keeps_spares && plain ? &spare_by_count[schema->count] : nullptr;
 }
 
 PyObject *new_bare_output(PyTypeObject *type, Schema *schema) {

@@ -479,9 +479,9 @@ static PyObject *prepare_or_throw(PyTypeObject *type, py::args args, py::kwargs 
     if (!next) {
         throw py::error_already_set();
     }
-    next.attr("__init_subclass__")(*args, **kwargs);
-    type->tp_alloc = output_alloc;
+    type->tp_alloc = output_alloc;  // before any other __init_subclass__ can make an instance
     type->tp_vectorcall = output_vectorcall;
+    next.attr("__init_subclass__")(*args, **kwargs);
     restore_inherited_defaults(type);
     return Py_NewRef(Py_None);
 }
