@@ -106,7 +106,7 @@ static PyObject *output_setstate(PyObject *op, PyObject *state) {
 }
 
 // As OrderedDict.copy: the items, not the plain attributes.
-PyObject *output_copy(PyObject *op, PyObject *) {
+static PyObject *output_copy(PyObject *op, PyObject *) {
     OutputObject *self = as_output(op);
     Ref made(dict_new(Py_TYPE(op)));
     Ref fields(made ? present_fields(self) : nullptr), extras(fields ? extra_items(self) : nullptr);

@@ -257,7 +257,6 @@ PyObject *output_repr(PyObject *op);
 PyObject *dataclass_repr(PyObject *op);
 
 // copy_pickle.cpp
-PyObject *output_copy(PyObject *op, PyObject *);
 extern PyMethodDef copy_methods[];
 
 // model_output.cpp
