@@ -32,6 +32,7 @@ PyObject *output_get_item(OutputObject *self, PyObject *key) {
     if (raw_size(self)) {
         return Py_XNewRef(PyDict_GetItemWithError(as_object(self), key));
     }
+    Ref held = Ref::borrow(as_object(self->schema));  // comparing may change the class
     Py_hash_t hash = PyObject_Hash(key);
     if (hash == -1) {
         return nullptr;
@@ -311,13 +312,14 @@ PyObject *output_or(PyObject *left, PyObject *right) {
     }
     PyTypeObject *type = Py_TYPE(is_output(left) ? left : right);
     Ref merged(PyObject_CallOneArg(as_object(type), left));
-    Ref items(merged ? PyMapping_Items(right) : nullptr);
-    if (!items) {
+    Ref items(merged ? PyDict_New() : nullptr);
+    if (!items || PyDict_Update(items.get(), right) < 0) {
         return nullptr;
     }
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(items.get()); i++) {
-        PyObject *item = PyList_GET_ITEM(items.get(), i);
-        if (PyObject_SetItem(merged.get(), PyTuple_GET_ITEM(item, 0), PyTuple_GET_ITEM(item, 1)) < 0) {
+    PyObject *key, *value;
+    Py_ssize_t position = 0;
+    while (PyDict_Next(items.get(), &position, &key, &value)) {
+        if (PyObject_SetItem(merged.get(), key, value) < 0) {
             return nullptr;
         }
     }

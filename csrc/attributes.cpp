@@ -53,7 +53,8 @@ static PyObject *output_vars(PyObject *op, void *) {
             return nullptr;
         }
     }
-    if (self->attributes && PyDict_Update(vars.get(), self->attributes) < 0) {
+    Ref attributes = Ref::borrow(self->attributes);  // comparing names may replace it
+    if (attributes && PyDict_Update(vars.get(), attributes.get()) < 0) {
         return nullptr;
     }
     return vars.release();
@@ -93,7 +94,8 @@ static int vars_ass_subscript(PyObject *op, PyObject *name, PyObject *value) {
     if (PyDict_DelItem(op, name) < 0) {
         return -1;
     }
-    return self->attributes ? PyDict_DelItem(self->attributes, name) : 0;
+    Ref attributes = Ref::borrow(self->attributes);
+    return attributes ? PyDict_DelItem(attributes.get(), name) : 0;
 }
 
 static PyObject *vars_update(PyObject *op, PyObject *args, PyObject *kwargs) {
@@ -159,9 +161,11 @@ static int vars_clear(PyObject *op) {
 static void vars_dealloc(PyObject *op) {
     PyTypeObject *type = Py_TYPE(op);
     PyObject_GC_UnTrack(op);
+    Py_TRASHCAN_BEGIN(op, vars_dealloc);
     Py_CLEAR(reinterpret_cast<AttributeDict *>(op)->output);
     PyDict_Type.tp_dealloc(op);
     Py_DECREF(type);
+    Py_TRASHCAN_END;
 }
 // A pickle or a copy of vars(output) is a plain dict.
 static PyObject *vars_reduce(PyObject *op, PyObject *) {

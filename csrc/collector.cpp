@@ -125,8 +125,9 @@ static void free_output(PyObject *op) {
     PyTypeObject *type = Py_TYPE(op);
     drop_contents(self);
     Schema *schema = self->schema;
-    // One that had a __del__ is marked as finalized for good.
-    Spare *spare = schema && !type->tp_finalize ? spare_for(schema) : nullptr;
+    // One whose __del__ was called is marked as finalized for good.
+    const bool has_finalizer = type->tp_finalize || PyObject_GC_IsFinalized(op);
+    Spare *spare = schema && !has_finalizer ? spare_for(schema) : nullptr;
     if (spare && spare->count < Spare::most) {
         PyDict_Clear(op);
     }

@@ -4,13 +4,7 @@
 
 namespace fastoutputs {
 
-static PyObject *plain_dict(PyObject *op) {
-    if (!is_output(op)) {
-        return Py_NewRef(op);
-    }
-    Ref items(PyMapping_Items(op));
-    return items ? PyObject_CallOneArg(as_object(&PyDict_Type), items.get()) : nullptr;
-}
+static PyObject *plain_dict(PyObject *op) { return is_output(op) ? items_as_dict(as_output(op)) : Py_NewRef(op); }
 
 // As OrderedDict: items are compared, and their order too if the other side keeps one.
 PyObject *output_richcompare(PyObject *left, PyObject *right, int op) {
@@ -42,6 +36,10 @@ PyObject *output_richcompare(PyObject *left, PyObject *right, int op) {
 // The generated __eq__ of this Python version, field by field over the row.
 static PyObject *dataclass_eq(OutputObject *left, OutputObject *right) {
     const Schema *schema = schema_of(left);
+    Ref held = Ref::borrow(as_object(left->schema));  // comparing may change the class
+    if (schema_of(right)->count != schema->count) {
+        Py_RETURN_NOTIMPLEMENTED;
+    }
 #if PY_VERSION_HEX >= 0x030d0000
     // self is other or self.a == other.a and self.b == other.b and ...: the last result as it is
     if (left == right) {
@@ -132,6 +130,7 @@ PyObject *dataclass_repr(PyObject *op) {
         return seen > 0 ? PyUnicode_FromString("...") : nullptr;
     }
     const Schema *schema = schema_of(self);
+    Ref held = Ref::borrow(as_object(self->schema));  // a repr may change the class
     Ref parts(PyList_New(0));
     Ref comma(PyUnicode_FromString(", "));
     bool whole = parts && comma;

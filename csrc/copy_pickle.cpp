@@ -34,7 +34,8 @@ static PyObject *extra_items(OutputObject *self) {
 }
 
 static PyObject *copy_of_attributes(OutputObject *self) {
-    return self->attributes ? PyDict_Copy(self->attributes) : PyDict_New();
+    Ref attributes = Ref::borrow(self->attributes);
+    return attributes ? PyDict_Copy(attributes.get()) : PyDict_New();
 }
 
 static PyObject *dict_new(PyTypeObject *type) { return PyDict_Type.tp_new(type, runtime.no_args, nullptr); }

@@ -181,8 +181,6 @@ static PyObject *construct_by_init(PyTypeObject *type, Schema *schema, PyObject 
     return made.release();
 }
 
-constexpr Py_ssize_t most_bound = 256;  // fields that the compiled constructor binds
-
 struct Given {
     std::uint64_t bits[most_bound / 64] = {};
     void add(std::size_t i) { bits[i / 64] |= std::uint64_t(1) << (i % 64); }
@@ -268,7 +266,7 @@ PyObject *output_vectorcall(PyObject *cls, PyObject *const *args, std::size_t na
     if (only_first_is_present(self) && unpack_first(self) < 0) {
         return nullptr;
     }
-    if (schema->mirror_dict && !slots_only && raw_size(self) == 0 && fill_raw(self) < 0) {
+    if (schema->mirror_dict && !slots_only && raw_size(self) < count_present(self) && fill_raw(self) < 0) {
         return nullptr;
     }
     return made.release();

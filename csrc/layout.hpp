@@ -72,6 +72,8 @@ struct OutputObject {
 #endif
 extern FASTOUTPUTS_THREAD_LOCAL bool slots_only;
 
+constexpr Py_ssize_t most_bound = 256;  // fields and arguments that the compiled constructor binds
+
 // Objects made once, when the module is imported.
 struct Runtime {
     PyTypeObject *model_output;
@@ -147,7 +149,6 @@ inline bool has_extras(const OutputObject *self) { return raw_size(self) && raw_
 struct ExtraCursor {
     Py_ssize_t position = 0;  // as PyDict_Next takes it
     Py_ssize_t passed = 0;    // extras given out so far
-    const void *keys = nullptr;  // the hash table for which position holds
 };
 // 1 and borrowed references, or 0 at the end.
 int next_extra(OutputObject *self, ExtraCursor *cursor, PyObject **key, PyObject **value);
@@ -179,6 +180,7 @@ inline Py_ssize_t collect_values(OutputObject *self, PyObject **buffer, Py_ssize
 }
 
 // schema.cpp
+void note_own_methods();  // once, before any can be patched
 Schema *seal(PyTypeObject *type);  // borrowed; NULL with an error set
 PyObject *prepare_subclass(PyObject *cls, PyObject *args, PyObject *kwargs);  // __init_subclass__
 int prepare_schemas();
@@ -223,6 +225,7 @@ PyObject *output_post_init(PyObject *op, PyObject *);
 // mirror.cpp: the only writers of the raw dict
 bool keeps_raw(const OutputObject *self);
 int fill_raw(OutputObject *self);
+PyObject *items_as_dict(OutputObject *self);  // all items, in a new plain dict
 int store_field(OutputObject *self, Py_ssize_t index, PyObject *value);
 int store_extra(OutputObject *self, PyObject *key, PyObject *value);
 

@@ -10,9 +10,9 @@ namespace fastoutputs {
 int next_extra(OutputObject *self, ExtraCursor *cursor, PyObject **key, PyObject **value) {
     const Schema *schema = schema_of(self);
     Py_ssize_t skip = 0;
-    if (cursor->keys != self->raw.ma_keys) {
-        // Another table: what was passed is found again by counting, since extras keep their order.
-        cursor->keys = self->raw.ma_keys;
+    if (schema->count > 0) {
+        // A field set since may have moved them all: what was passed is found again by counting, since
+        // extras keep their order. They are few where there are fields.
         cursor->position = 0;
         skip = cursor->passed;
     }
@@ -72,8 +72,17 @@ static void swap_contents(OutputObject *self, PyObject *items) {
     std::swap(self->raw.ma_used, other->ma_used);
 }
 
-// Brings an empty raw dict in step with the row.
+PyObject *items_as_dict(OutputObject *self) { return items_in_order(self, -1, nullptr); }
+
+// Brings the raw dict of a new output in step with the row.
 int fill_raw(OutputObject *self) {
+    if (raw_size(self)) {  // code run by a factory found the output and set a field
+        Ref items(items_as_dict(self));
+        if (items) {
+            swap_contents(self, items.get());
+        }
+        return items ? 0 : -1;
+    }
     const Schema *schema = schema_of(self);
     PyObject **row = row_of(self, schema);
     for (Py_ssize_t i = 0; i < schema->count; i++) {

@@ -82,6 +82,7 @@ int prepare_model_output(PyObject *module) {
         add_methods(view_methods) < 0 || add_methods(copy_methods) < 0) {
         return -1;
     }
+    note_own_methods();
     Py_INCREF(runtime.model_output);
     Py_INCREF(runtime.mutation_error);
     if (PyModule_AddObject(module, "ModelOutput", as_object(runtime.model_output)) < 0 ||

@@ -21,12 +21,22 @@ static PyObject *schema_key;       // "__fastoutputs_schema__", in the __dict__ 
 static PyObject *mirror_dict_key;  // "__fastoutputs_mirror_dict__", where a class chose
 
 static PyObject *lookup(PyTypeObject *type, const char *name) {
-    py::str key = py::reinterpret_steal<py::str>(PyUnicode_InternFromString(name));
+    py::object key = py::reinterpret_steal<py::object>(PyUnicode_InternFromString(name));
+    if (!key) {
+        throw py::error_already_set();
+    }
     return _PyType_Lookup(type, key.ptr());
 }
 
 static bool is_inherited_from_base(PyTypeObject *type, const char *name) {
-    return lookup(type, name) == lookup(runtime.model_output, name);
+    // What ModelOutput had when it was made: a patch of ModelOutput itself is an override, too.
+    static std::map<std::string, PyObject *> made_with;
+    auto [own, is_new] = made_with.try_emplace(name, nullptr);
+    if (is_new) {
+        own->second = lookup(runtime.model_output, name);
+        Py_XINCREF(own->second);
+    }
+    return lookup(type, name) == own->second;
 }
 
 [[noreturn]] static void type_error(const std::string &text) { throw py::type_error(text); }
@@ -122,9 +132,10 @@ static void read_fields(Schema *schema, PyTypeObject *type) {
             }
         }
         Field &field = schema->fields[i];
+        py::object initial = declaration.attr("default"), factory = declaration.attr("default_factory");
         Ref old_initial(field.initial), old_factory(field.factory);
-        field.initial = owned_unless_missing(declaration.attr("default"), missing);
-        field.factory = owned_unless_missing(declaration.attr("default_factory"), missing);
+        field.initial = owned_unless_missing(initial, missing);
+        field.factory = owned_unless_missing(factory, missing);
         field.is_parameter = declaration.attr("init").cast<bool>();
         fills_defaults |= field.initial != Py_None;
         takes_all_fields &= field.is_parameter;
@@ -215,7 +226,7 @@ static bool is_frozen(const py::object &cls) {
 // Whether output_vectorcall does exactly what calling the class would do.
 static bool has_compiled_init(PyTypeObject *type, const Schema *schema, bool stores_plainly) {
     if (type->tp_new != PyDict_Type.tp_new || !is_inherited_from_base(type, "__post_init__") ||
-        Py_TYPE(type)->tp_call != PyType_Type.tp_call || (schema->fills_defaults && schema->count > 256)) {
+        Py_TYPE(type)->tp_call != PyType_Type.tp_call || schema->count > most_bound) {
         return false;
     }
     py::object owner = defining_class(type, "__init__");
@@ -434,6 +445,13 @@ static Result guarded(Result failure, Function f) {
 
 Schema *seal(PyTypeObject *type) {
     return guarded(static_cast<Schema *>(nullptr), [&] { return seal_or_throw(type); });
+}
+
+void note_own_methods() {
+    for (const char *name : {"__post_init__", "__setattr__", "__delattr__", "__getitem__", "to_tuple", "keys", "__ne__",
+                             "__lt__", "__le__", "__gt__", "__ge__"}) {
+        is_inherited_from_base(runtime.model_output, name);
+    }
 }
 
 // --- __init_subclass__ ---------------------------------------------------------------------------

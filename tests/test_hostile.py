@@ -10,7 +10,7 @@ import gc
 import subprocess
 import sys
 import weakref
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, make_dataclass
 from typing import Any
 
 import pytest
@@ -388,3 +388,77 @@ def test_fields_that_shadow_methods_and_odd_names(ours: Kind) -> None:
     assert out[:] == (1, 2, 3, 4) and list(out) == ["keys", "items", "é", "_private"]
     whole_dict = {k: out[k] for k in out}
     assert whole_dict == {"keys": 1, "items": 2, "é": 3, "_private": 4}
+
+
+def test_more_fields_than_the_compiled_constructor_binds(ours: Kind) -> None:
+    fields = [(f"f{i}", Any, None) for i in range(300)]
+    Wide = make_dataclass("Wide", fields, bases=(ours.base,))
+    assert Wide(*range(300)).to_tuple() == tuple(range(300))
+    assert Wide(f299=1).to_tuple() == (1,) and len(Wide(**{f"f{i}": i for i in range(300)})) == 300
+
+
+def test_a_walk_over_extra_keys_while_fields_are_set_twice(ours: Kind) -> None:
+    out, seen = ours.Out(1), []
+    out["x"], out["y"] = 1, 2
+    for k in out:
+        seen.append(k)
+        if k == "x":
+            out.logits, out.hidden_states = 1, 2
+    assert seen == ["loss", "x", "y"]
+
+
+def test_merging_with_a_dict_whose_items_are_no_pairs(ours: Kind) -> None:
+    class Odd(dict):
+        def items(self) -> Any:
+            return [1, 2]
+
+    assert dict(ours.Out(1) | Odd(x=1)) == {"loss": 1, "x": 1}
+
+
+def test_a_class_changed_while_it_is_compared_or_shown(ours: Kind) -> None:
+    for operation in (
+        repr,
+        lambda o: o == type(o)(o.loss, 2),
+        lambda o: hostile(__hash__=hash_of_loss) in o,
+    ):
+
+        @dataclass
+        class Out(ours.base):
+            loss: Any = None
+            logits: Any = None
+
+        @dataclass
+        class Other(ours.base):
+            loss: Any = None
+            logits: Any = None
+
+        out = Out(1, 2)
+
+        def change(*args: Any, out: Any = out, cls: type = Other) -> Any:
+            out.__class__ = cls
+            gc.collect()
+            return "changed"
+
+        out.loss = hostile(__repr__=change, __eq__=change)
+        del Out, Other, change
+        operation(out)
+        assert out.logits == 2
+
+
+def hash_of_loss(self: Any) -> int:
+    return hash("loss")
+
+
+def test_patches_of_the_base_itself_take_effect() -> None:
+    @dataclass
+    class Out(ModelOutput):
+        a: Any = None
+        b: Any = None
+
+    out, own = Out(1, 2), ModelOutput.to_tuple
+    ModelOutput.to_tuple = lambda self: ("patched",)
+    try:
+        assert out[0] == "patched"
+    finally:
+        ModelOutput.to_tuple = own
+    assert out[0] == 1
