@@ -1,6 +1,7 @@
 // Get and set by attribute, key, index and slice, and the mutators that are refused.
 #include "layout.hpp"
 #include "ref.hpp"
+#include "rollback.hpp"
 
 namespace fastoutputs {
 
@@ -246,6 +247,15 @@ int output_setattro(PyObject *op, PyObject *name, PyObject *value) {
 
 // out[key] = value for a key that is no field: a key and an attribute.
 static int store_extra_item(OutputObject *self, PyObject *key, PyObject *value) {
+    if (!PyUnicode_CheckExact(key)) {  // hashing it is code of its own, which may fail at any step
+        Rollback before(self);
+        if (!before) {
+            return -1;
+        }
+        const bool stored =
+            store_extra(self, key, value) == 0 && PyObject_GenericSetAttr(as_object(self), key, value) == 0;
+        return stored ? 0 : before.fail();
+    }
     const bool had_raw = raw_size(self) > 0;
     Ref old(had_raw ? Py_XNewRef(PyDict_GetItemWithError(as_object(self), key)) : nullptr);
     if ((!old && PyErr_Occurred()) || store_extra(self, key, value) < 0) {

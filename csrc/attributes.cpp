@@ -2,6 +2,7 @@
 // store attributes their own way.
 #include "layout.hpp"
 #include "ref.hpp"
+#include "rollback.hpp"
 
 namespace fastoutputs {
 
@@ -53,7 +54,7 @@ static PyObject *output_vars(PyObject *op, void *) {
             return nullptr;
         }
     }
-    Ref attributes = Ref::borrow(self->attributes);  // comparing names may replace it
+    Ref attributes = Ref::borrow(attributes_of(self));  // comparing names may replace it
     if (attributes && PyDict_Update(vars.get(), attributes.get()) < 0) {
         return nullptr;
     }
@@ -67,14 +68,13 @@ static int output_set_vars(PyObject *op, PyObject *value, void *) {
         return -1;
     }
     OutputObject *self = as_output(op);
-    Ref replaced(self->attributes);
-    self->attributes = nullptr;
-    if (restore_attributes(self, value) == 0) {
-        return 0;
+    Rollback before(self);
+    if (!before) {
+        return -1;
     }
-    Ref partial(self->attributes);
-    self->attributes = replaced.release();
-    return -1;
+    Ref replaced(attributes_of(self));
+    attributes_of(self) = nullptr;
+    return restore_attributes(self, value) < 0 ? before.fail() : 0;
 }
 
 static int vars_ass_subscript(PyObject *op, PyObject *name, PyObject *value) {
@@ -84,18 +84,20 @@ static int vars_ass_subscript(PyObject *op, PyObject *name, PyObject *value) {
         return -1;
     }
     OutputObject *self = as_output(output);
-    if (value) {
-        return store_attribute(self, name, value) < 0 ? -1 : PyDict_SetItem(op, name, value);
-    }
-    if (PyUnicode_CheckExact(name) && find_field(schema_of(self), name) >= 0) {
+    if (!value && PyUnicode_CheckExact(name) && find_field(schema_of(self), name) >= 0) {
         PyErr_Format(runtime.mutation_error, "%s.%U cannot be deleted: set it to None", Py_TYPE(output)->tp_name, name);
         return -1;
     }
-    if (PyDict_DelItem(op, name) < 0) {
+    Rollback before(self);
+    if (!before) {
         return -1;
     }
-    Ref attributes = Ref::borrow(self->attributes);
-    return attributes ? PyDict_DelItem(attributes.get(), name) : 0;
+    if (value) {
+        return store_attribute(self, name, value) < 0 || PyDict_SetItem(op, name, value) < 0 ? before.fail() : 0;
+    }
+    Ref attributes(PyObject_GenericGetDict(output, nullptr));
+    const bool deleted = attributes && PyDict_DelItem(attributes.get(), name) == 0 && PyDict_DelItem(op, name) == 0;
+    return deleted ? 0 : before.fail();
 }
 
 static PyObject *vars_update(PyObject *op, PyObject *args, PyObject *kwargs) {

@@ -5,6 +5,8 @@
 // used first. The price is that __class__ assignment must be guarded (attributes.cpp).
 #include "layout.hpp"
 
+#include <algorithm>
+
 namespace fastoutputs {
 
 // Never seen by Python: it only tells the allocator "this base size plus n pointers". The public
@@ -19,6 +21,9 @@ void prepare_collector() {
     room_for_row.tp_basicsize = sizeof(OutputObject);
     room_for_row.tp_itemsize = sizeof(PyObject *);
     room_for_row.tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC;
+#if FASTOUTPUTS_MANAGED_DICT
+    room_for_row.tp_flags |= Py_TPFLAGS_MANAGED_DICT;
+#endif
 }
 
 // Set while new_bare_output calls dict.__new__, which calls output_alloc.
@@ -41,7 +46,7 @@ PyObject *output_alloc(PyTypeObject *type, Py_ssize_t) {
     Py_SET_TYPE(as_object(self), type);
     self->raw.ma_used = 0;
     self->schema = reinterpret_cast<Schema *>(Py_NewRef(as_object(schema)));
-    self->attributes = nullptr;
+    attributes_of(self) = nullptr;
     self->weakrefs = nullptr;
     if (schema->row_offset != base) {  // __slots__ of a subclass
         std::memset(self + 1, 0, static_cast<std::size_t>(schema->row_offset - base));
@@ -101,11 +106,34 @@ PyObject *new_bare_output(PyTypeObject *type, Schema *schema) {
     return op;
 }
 
+// What CPython compares before it lets __class__ or __bases__ change is tp_basicsize, which knows no
+// row, and tp_free. So each length of a row has a tp_free of its own, and a class whose descriptors
+// reach further than an instance is refused, however the change is asked for.
+static volatile std::size_t last_freed;  // written so that no linker folds the functions into one
+
+template <std::size_t slots>
+static void free_row(void *memory) {
+    last_freed = slots;
+    PyObject_GC_Del(memory);
+}
+
+template <std::size_t... slots>
+static freefunc free_row_of(std::size_t count, std::index_sequence<slots...>) {
+    static const freefunc by_count[] = {free_row<slots>...};
+    return by_count[std::min(count, sizeof...(slots) - 1)];
+}
+
+freefunc free_for(const Schema *schema) {
+    const auto end =
+        static_cast<std::size_t>(schema->row_offset) + static_cast<std::size_t>(schema->count) * sizeof(PyObject *);
+    return free_row_of((end - sizeof(OutputObject)) / sizeof(PyObject *), std::make_index_sequence<256>());
+}
+
 static void drop_contents(OutputObject *self) {
     if (self->weakrefs) {
         PyObject_ClearWeakRefs(as_object(self));
     }
-    Py_CLEAR(self->attributes);
+    Py_CLEAR(attributes_of(self));
     if (const Schema *schema = self->schema) {
         PyObject **row = row_of(self, schema);
         Py_ssize_t absent = 0;
@@ -164,7 +192,7 @@ int output_traverse(PyObject *op, visitproc visit, void *arg) {
     OutputObject *self = as_output(op);
     Py_VISIT(Py_TYPE(op));
     Py_VISIT(self->schema);
-    Py_VISIT(self->attributes);
+    Py_VISIT(attributes_of(self));
     if (self->schema) {
         PyObject **row = row_of(self, self->schema);
         for (Py_ssize_t i = 0; i < self->schema->count; i++) {
@@ -177,7 +205,7 @@ int output_traverse(PyObject *op, visitproc visit, void *arg) {
 int output_clear(PyObject *op) {
     OutputObject *self = as_output(op);
     PyDict_Type.tp_clear(op);
-    Py_CLEAR(self->attributes);
+    Py_CLEAR(attributes_of(self));
     const Schema *schema = schema_of(self);
     PyObject **row = row_of(self, schema);
     for (Py_ssize_t i = 0; i < schema->count; i++) {

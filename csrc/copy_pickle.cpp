@@ -6,6 +6,7 @@
 // gives __setstate__ its instance dict, then sets its items: all three are understood.
 #include "layout.hpp"
 #include "ref.hpp"
+#include "rollback.hpp"
 
 namespace fastoutputs {
 
@@ -34,7 +35,7 @@ static PyObject *extra_items(OutputObject *self) {
 }
 
 static PyObject *copy_of_attributes(OutputObject *self) {
-    Ref attributes = Ref::borrow(self->attributes);
+    Ref attributes = Ref::borrow(attributes_of(self));
     return attributes ? PyDict_Copy(attributes.get()) : PyDict_New();
 }
 
@@ -49,9 +50,10 @@ static PyObject *output_rebuild(PyObject *cls, PyObject *items) {
     return filled ? made.release() : nullptr;
 }
 
-static bool overrides(PyObject *op, const char *method, PyTypeObject *base) {
+// 1 if the class of op has another method of this name than base, else 0; -1 on error.
+static int overrides(PyObject *op, const char *method, PyTypeObject *base) {
     Ref name(PyUnicode_InternFromString(method));
-    return name && _PyType_Lookup(Py_TYPE(op), name.get()) != _PyType_Lookup(base, name.get());
+    return name ? _PyType_Lookup(Py_TYPE(op), name.get()) != _PyType_Lookup(base, name.get()) : -1;
 }
 
 static PyObject *output_reduce(PyObject *op, PyObject *) {
@@ -60,8 +62,12 @@ static PyObject *output_reduce(PyObject *op, PyObject *) {
     if (!extras) {
         return nullptr;
     }
-    const bool own_getstate = overrides(op, "__getstate__", &PyBaseObject_Type);
-    if (own_getstate || overrides(op, "__setstate__", runtime.model_output)) {
+    const int own_getstate = overrides(op, "__getstate__", &PyBaseObject_Type);
+    const int own_setstate = own_getstate < 0 ? -1 : overrides(op, "__setstate__", runtime.model_output);
+    if (own_setstate < 0) {
+        return nullptr;
+    }
+    if (own_getstate || own_setstate) {
         Ref rebuild(PyObject_GetAttrString(as_object(Py_TYPE(op)), "_rebuild"));
         PyObject *state = own_getstate ? PyObject_CallMethod(op, "__getstate__", nullptr) : copy_of_attributes(self);
         return rebuild && state ? Py_BuildValue("(O((OO{}))N)", rebuild.get(), fields.get(), extras.get(), state)
@@ -87,20 +93,29 @@ static int set_items(OutputObject *self, PyObject *items) {
     return held ? 0 : -1;
 }
 
-static PyObject *output_setstate(PyObject *op, PyObject *state) {
-    OutputObject *self = as_output(op);
-    PyObject *fields, *extras, *attributes;
+static int take_state(OutputObject *self, PyObject *state) {
     if (PyDict_Check(state)) {  // the instance dict of an original
-        return restore_attributes(self, state) < 0 ? nullptr : Py_NewRef(Py_None);
+        return restore_attributes(self, state);
     }
+    PyObject *fields, *extras, *attributes;
     if (!PyTuple_Check(state) || PyTuple_GET_SIZE(state) != 3 || !PyDict_Check(fields = PyTuple_GET_ITEM(state, 0)) ||
         !PyDict_Check(extras = PyTuple_GET_ITEM(state, 1)) || !PyDict_Check(attributes = PyTuple_GET_ITEM(state, 2))) {
         PyErr_Format(PyExc_TypeError,
                      "the state of a %s is a dict of attributes, or three dicts: fields, extra keys, attributes",
-                     Py_TYPE(op)->tp_name);
+                     Py_TYPE(as_object(self))->tp_name);
+        return -1;
+    }
+    const bool has_items = set_items(self, fields) == 0 && set_items(self, extras) == 0;
+    return has_items ? restore_attributes(self, attributes) : -1;
+}
+
+static PyObject *output_setstate(PyObject *op, PyObject *state) {
+    Rollback before(as_output(op));
+    if (!before) {
         return nullptr;
     }
-    if (set_items(self, fields) < 0 || set_items(self, extras) < 0 || restore_attributes(self, attributes) < 0) {
+    if (take_state(as_output(op), state) < 0) {
+        before.fail();
         return nullptr;
     }
     Py_RETURN_NONE;

@@ -53,15 +53,36 @@ struct Schema {
     bool plain_to_tuple;            // to_tuple is ours
     bool plain_items;               // so are keys and __getitem__: to_tuple may read the row
     bool own_setattr;               // a __setattr__ of the user's, frozen dataclasses aside
+    bool fields_move;               // a subclass has one of the fields at another place of the instance
 };
 
+// Python 3.11 specialises a method call on an object with no __dict__ yet only if the place for one is
+// that of Python's own classes, before the collector's header (a "managed dict"; what lies beside it
+// stays NULL). Later versions do so wherever the place is, and inside the instance it costs 8 bytes less.
+#if PY_VERSION_HEX >= 0x030b0000 && PY_VERSION_HEX < 0x030c0000
+#define FASTOUTPUTS_MANAGED_DICT 1
+#else
+#define FASTOUTPUTS_MANAGED_DICT 0
+#endif
+
 struct OutputObject {
-    PyDictObject raw;       // what C code sees that reads a dict directly
-    Schema *schema;         // owned; NULL only if the class was never prepared (see schema_of)
-    PyObject *attributes;   // plain attributes, a dict or NULL
+    PyDictObject raw;   // what C code sees that reads a dict directly
+    Schema *schema;     // owned; NULL only if the class was never prepared (see schema_of)
     PyObject *weakrefs;
+#if !FASTOUTPUTS_MANAGED_DICT
+    PyObject *attributes_in_place;
+#endif
     // The row follows, at schema->row_offset.
 };
+
+// The plain attributes of an instance: a dict, or NULL.
+inline PyObject *&attributes_of(OutputObject *self) {
+#if FASTOUTPUTS_MANAGED_DICT
+    return reinterpret_cast<PyObject **>(self)[-3];
+#else
+    return self->attributes_in_place;
+#endif
+}
 
 // Outputs made in this thread get no raw dict while this is set. Initial-exec, where there is such a
 // thing, keeps the read to one instruction.
@@ -215,6 +236,7 @@ PyObject *new_bare_output(PyTypeObject *type, Schema *schema);
 void output_dealloc(PyObject *op);
 int output_traverse(PyObject *op, visitproc visit, void *arg);
 int output_clear(PyObject *op);
+freefunc free_for(const Schema *schema);  // tp_free of a class with this schema
 void prepare_collector();
 
 // create.cpp

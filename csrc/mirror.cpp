@@ -4,6 +4,7 @@
 // the references that were replaced are dropped, since dropping one may run any code.
 #include "layout.hpp"
 #include "ref.hpp"
+#include "rollback.hpp"
 
 namespace fastoutputs {
 
@@ -145,6 +146,31 @@ int store_extra(OutputObject *self, PyObject *key, PyObject *value) {
     }
     swap_contents(self, items.get());
     return 0;
+}
+
+Rollback::Rollback(OutputObject *self) : self_(self) {
+    const Schema *schema = schema_of(self);
+    row_ = Ref(PyTuple_New(schema->count));
+    raw_ = Ref(row_ ? (raw_size(self) ? items_as_dict(self) : PyDict_New()) : nullptr);
+    if (!raw_) {
+        return;
+    }
+    for (Py_ssize_t i = 0; i < schema->count; i++) {
+        PyTuple_SET_ITEM(row_.get(), i, Py_NewRef(row_of(self, schema)[i]));
+    }
+    Ref attributes = Ref::borrow(attributes_of(self));
+    attributes_ = Ref(attributes ? PyDict_Copy(attributes.get()) : PyDict_New());
+}
+
+int Rollback::fail() {
+    swap_contents(self_, raw_.get());
+    const Schema *schema = schema_of(self_);
+    for (Py_ssize_t i = 0; i < schema->count; i++) {
+        std::swap(row_of(self_, schema)[i], reinterpret_cast<PyTupleObject *>(row_.get())->ob_item[i]);
+    }
+    Ref replaced(attributes_of(self_));
+    attributes_of(self_) = attributes_.release();
+    return -1;
 }
 
 }  // namespace fastoutputs

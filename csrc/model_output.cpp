@@ -20,8 +20,17 @@ static PyMethodDef own_methods[] = {
     {nullptr, nullptr, 0, nullptr},
 };
 
+#if FASTOUTPUTS_MANAGED_DICT
+// Counted from the end of the instance, as CPython does for its own classes.
+constexpr Py_ssize_t place_of_dict = -static_cast<Py_ssize_t>(sizeof(OutputObject) + 3 * sizeof(PyObject *));
+constexpr unsigned long dict_flag = Py_TPFLAGS_MANAGED_DICT;
+#else
+constexpr Py_ssize_t place_of_dict = offsetof(OutputObject, attributes_in_place);
+constexpr unsigned long dict_flag = 0;
+#endif
+
 static PyMemberDef members[] = {
-    {"__dictoffset__", T_PYSSIZET, offsetof(OutputObject, attributes), READONLY, nullptr},
+    {"__dictoffset__", T_PYSSIZET, place_of_dict, READONLY, nullptr},
     {"__weaklistoffset__", T_PYSSIZET, offsetof(OutputObject, weakrefs), READONLY, nullptr},
     {nullptr, 0, 0, 0, nullptr},
 };
@@ -74,7 +83,7 @@ int prepare_model_output(PyObject *module) {
         {0, nullptr},
     };
     PyType_Spec spec = {"fastoutputs.ModelOutput", sizeof(OutputObject), 0,
-                        Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, slots};
+                        Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC | dict_flag, slots};
     Ref bases(PyTuple_Pack(1, &PyDict_Type));
     runtime.model_output =
         bases ? reinterpret_cast<PyTypeObject *>(PyType_FromSpecWithBases(&spec, bases.get())) : nullptr;

@@ -65,7 +65,8 @@ static Schema *new_schema() {
     schema->row_offset = sizeof(OutputObject);
     schema->version = 0;
     schema->mirror_dict = true;
-    schema->compiled_init = schema->fills_defaults = schema->takes_all_fields = schema->own_setattr = false;
+    schema->compiled_init = schema->fills_defaults = schema->takes_all_fields = false;
+    schema->own_setattr = schema->fields_move = false;
     schema->plain_to_tuple = schema->plain_items = true;
     PyObject_GC_Track(as_object(schema));
     return schema;
@@ -287,7 +288,8 @@ static bool is_field_descriptor(PyObject *attribute) {
 // Gives each field a descriptor, unless the class has a data descriptor of its own under the name.
 // True if the class changed.
 static bool install_fields(PyTypeObject *type, Schema *schema, bool stores_plainly) {
-    PyTypeObject *wanted = stores_plainly ? &PyMemberDescr_Type : runtime.field_descriptor;
+    const bool at_fixed_place = stores_plainly && !schema->fields_move;
+    PyTypeObject *wanted = at_fixed_place ? &PyMemberDescr_Type : runtime.field_descriptor;
     bool changed = false;
     for (std::size_t i = 0; i < schema->fields.size(); i++) {
         Field &field = schema->fields[i];
@@ -299,7 +301,7 @@ static bool install_fields(PyTypeObject *type, Schema *schema, bool stores_plain
             continue;
         }
         const Py_ssize_t offset = schema->row_offset + static_cast<Py_ssize_t>(i * sizeof(PyObject *));
-        Ref descriptor(stores_plainly ? PyDescr_NewMember(type, member_definition(field.name, offset))
+        Ref descriptor(at_fixed_place ? PyDescr_NewMember(type, member_definition(field.name, offset))
                                       : new_field_descriptor(field.name));
         if (!descriptor || PyDict_SetItem(type->tp_dict, field.name, descriptor.get()) < 0) {
             throw py::error_already_set();
@@ -320,13 +322,31 @@ static Py_ssize_t row_end(const Schema *schema) {
     return schema->row_offset + schema->count * static_cast<Py_ssize_t>(sizeof(PyObject *));
 }
 
-// A descriptor of a base reads instances of its subclasses, so no base may reach further than they do.
-static void check_against_relatives(PyTypeObject *type, const Schema *schema) {
+// Whether each field of base lies in instances of sub where it lies in those of base.
+static bool keeps_places(const Schema *base, const Schema *sub) {
+    for (Py_ssize_t i = 0; i < base->count; i++) {
+        PyObject *name = base->fields[static_cast<std::size_t>(i)].name;
+        if (base->row_offset != sub->row_offset || find_field(sub, name) != i) {
+            return false;
+        }
+    }
+    return true;
+}
+
+// A descriptor of a base reads instances of its subclasses. So no base may reach further than they do;
+// and if a field lies elsewhere there (after __slots__, or with two output bases), the base's
+// descriptors have to look for it.
+static void fit_to_relatives(PyTypeObject *type, Schema *schema) {
     for (py::handle base : py::reinterpret_borrow<py::tuple>(type->tp_mro)) {
         auto *base_type = reinterpret_cast<PyTypeObject *>(base.ptr());
         Schema *other = base_type->tp_flags & Py_TPFLAGS_HEAPTYPE ? own_schema(base_type) : nullptr;
         if (other && row_end(other) > row_end(schema)) {
             type_error(full_name(type) + " has fewer fields than its base " + full_name(base_type));
+        }
+        if (other && !other->fields_move && !keeps_places(other, schema)) {
+            other->fields_move = true;
+            install_fields(base_type, other, false);
+            PyType_Modified(base_type);
         }
     }
     py::list pending = py::handle(as_object(type)).attr("__subclasses__")();
@@ -336,6 +356,7 @@ static void check_against_relatives(PyTypeObject *type, const Schema *schema) {
         if (other && row_end(other) < row_end(schema)) {
             type_error(full_name(type) + " changed its fields after its subclass was first used");
         }
+        schema->fields_move |= other && !keeps_places(schema, other);
         pending.attr("extend")(subclass.attr("__subclasses__")());
     }
 }
@@ -344,6 +365,7 @@ static void check_against_relatives(PyTypeObject *type, const Schema *schema) {
 // one does the same. A later patch of the class makes CPython put its own back.
 static void install_slots(PyTypeObject *type, const Schema *schema, bool stores_plainly) {
     type->tp_alloc = output_alloc;
+    type->tp_free = free_for(schema);
     type->tp_vectorcall = output_vectorcall;
     if (stores_plainly) {
         type->tp_setattro = output_setattro;
@@ -404,7 +426,7 @@ static Schema *seal_or_throw(PyTypeObject *type) {
         constexpr Py_ssize_t slot = sizeof(PyObject *);
         schema->row_offset = (type->tp_basicsize + slot - 1) / slot * slot;
         build_table(schema);
-        check_against_relatives(type, schema);
+        fit_to_relatives(type, schema);
     }
     const bool stores_plainly =
         is_inherited_from_base(type, "__setattr__") && is_inherited_from_base(type, "__delattr__");

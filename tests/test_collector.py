@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+import functools
 import gc
+import operator
 import pickle
 import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, make_dataclass, replace
 from typing import Any
 
 import pytest
@@ -20,6 +22,15 @@ from fastoutputs import ModelOutput, slots_only
 
 class Value:
     """Something that can be watched."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def only_what_comes_now() -> Iterator[None]:
+    """Keeps the collector from walking all that was imported, which may be torch."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture
@@ -57,12 +68,57 @@ def test_cycles_are_collected(ours: Kind, through: str) -> None:
     assert died() is None
 
 
+def test_a_class_dies_with_its_last_output(ours: Kind) -> None:
+    @dataclass
+    class Out(ours.base):
+        a: Any = None
+        b: Any = None
+
+    out, died = Out(1), weakref.ref(Out)
+    del Out
+    gc.collect()
+    assert died() is type(out)
+    view = out.keys()
+    del out
+    gc.collect()
+    assert died() is not None and list(view) == ["a"]
+    del view
+    gc.collect()
+    assert died() is None
+
+
+def test_the_collector_sees_what_an_output_holds(ours: Kind) -> None:
+    value, extra, plain = Value(), Value(), Value()
+    out = ours.Out(value)
+    out.plain = plain
+    assert gc.is_tracked(out) and gc.is_tracked(out.keys()) and gc.is_tracked(iter(out))
+    held = gc.get_referents(out)
+    assert value in held and ours.Out in held and {"plain": plain} in held
+    out["extra"] = extra
+    assert extra in gc.get_referents(out)
+    assert gc.get_referents(out.keys())[-1] is gc.get_referents(iter(out))[-1] is out
+    assert out in gc.get_referents(vars(out))
+
+
 def test_weak_references(ours: Kind) -> None:
     out, told = ours.Out(1), []
     ref = weakref.ref(out, lambda r: told.append(r() is None))
     assert ref() is out
     del out
     assert ref() is None and told == [True]
+
+
+def test_a_new_output_has_nothing_of_a_dead_one(ours: Kind) -> None:
+    for _ in range(50):
+        out = ours.Out(1, 2, attentions=Value())
+        out["extra"], out.plain = Value(), Value()
+        dead = weakref.ref(out), weakref.ref(out.plain), weakref.ref(out["extra"])
+        del out
+        new = ours.Out(logits=3)
+        assert [ref() for ref in dead] == [None] * 3
+        assert dict(new) == {"logits": 3} and weakref.getweakrefs(new) == []
+        assert vars(new) == {"loss": None, "logits": 3, "hidden_states": None, "attentions": None}
+        assert sys.getrefcount(new) == 2 and gc.is_tracked(new)
 
 
 def test_finalizers_run_once_and_may_revive(ours: Kind) -> None:
@@ -80,6 +136,119 @@ def test_finalizers_run_once_and_may_revive(ours: Kind) -> None:
     assert kept[0].to_tuple() == (1, 2)
     kept[0].b = 3
     assert kept.pop().to_tuple() == (1, 3) and kept == []
+
+
+@pytest.mark.parametrize("way_out", ["another class", "finalizer deleted"])
+def test_one_that_was_revived_takes_no_finalizer_from_later_ones(ours: Kind, way_out: str) -> None:
+    kept, called = [], []
+
+    @dataclass
+    class Plain(ours.base):
+        a: Any = None
+        b: Any = None
+
+    @dataclass
+    class Reviving(Plain):
+        def __del__(self) -> None:
+            kept.append(self)
+
+    @dataclass
+    class Finalized(Plain):
+        def __del__(self) -> None:
+            called.append(self.a)
+
+    for _ in range(20):
+        out = Reviving(1)
+        out.b = out
+        del out
+    gc.collect()
+    assert len(kept) == 20
+    if way_out == "another class":
+        for out in kept:
+            out.__class__ = Plain
+    else:
+        del Reviving.__del__
+    for out in kept:
+        out.b = None
+    del out
+    kept.clear()
+    for i in range(20):
+        Finalized(i)
+    assert called == list(range(20))
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_finalizer_that_raises_keeps_nothing(ours: Kind) -> None:
+    @dataclass
+    class Out(ours.base):
+        a: Any = None
+        b: Any = None
+
+        def __del__(self) -> None:
+            self.b = [self.a]
+            raise ValueError("heard by sys.unraisablehook")
+
+    heard = []
+    before, sys.unraisablehook = sys.unraisablehook, lambda args: heard.append(args.exc_type)
+    try:
+        value = Value()
+        died = weakref.ref(value)
+        Out(value)
+    finally:
+        sys.unraisablehook = before
+    del value
+    assert died() is None and heard == [ValueError]
+
+
+def test_size(ours: Kind) -> None:
+    def of(count: int) -> int:
+        names = [(f"f{i}", Any, None) for i in range(count)]
+        cls = make_dataclass("Sized", names, bases=(ours.base,))
+        return sys.getsizeof(cls())
+
+    assert [of(n) - of(1) for n in (2, 3, 10)] == [8, 16, 72]
+    out = ours.Extended(1, 2)
+    assert sys.getsizeof(out) <= (140 if ours.name == "slots_only" else 400)
+    before = sys.getsizeof(out)
+    for i in range(20):
+        out[f"extra{i}"] = i
+    raw = sys.getsizeof(dict.copy(out)) - sys.getsizeof({})
+    assert sys.getsizeof(out) >= before + (raw if ours.name == "slots_only" else raw // 2)
+
+
+class Name(str):
+    """As good a name as any."""
+
+
+def half(value: Any) -> Iterator[Any]:
+    yield "loss", value
+    raise ValueError
+
+
+def in_block(kind: Kind, value: Any) -> Any:
+    with slots_only():
+        out = kind.Out(value)
+        out["new"] = value
+        return copy.copy(out)
+
+
+def match(value: Any) -> Any:
+    match value:
+        case {"loss": first, "logits": second, **rest}:
+            return first, second, rest
+        case {}:
+            return value
+
+
+@functools.cache
+def same_fields(kind: Kind) -> type:
+    return type("Same", (kind.Out,), {})
+
+
+@functools.cache
+def factories(kind: Kind) -> type:
+    names = [("a", Any, field(default_factory=list)), ("b", Any, 3)]
+    return make_dataclass("Factories", names, bases=(kind.base,))
 
 
 OPERATIONS: dict[str, Callable[[Kind, Any, Any], Any]] = {
@@ -146,6 +315,65 @@ OPERATIONS: dict[str, Callable[[Kind, Any, Any], Any]] = {
     "repr": lambda kind, out, v: (repr(out), repr(out.keys()), repr(kind.base(a=1))),
     "refused": lambda kind, out, v: out.pop(v),
     "delete": lambda kind, out, v: delattr(out, "loss"),
+    "fromkeys": lambda kind, out, v: kind.Out.fromkeys(["loss", "new"], v),
+    "fromkeys wrongly": lambda kind, out, v: kind.Out.fromkeys([1], v),
+    "init again": lambda kind, out, v: out.__init__(v, attentions=v),
+    "set frozen": lambda kind, out, v: setattr(kind.Frozen(v), "logits", v),
+    "set frozen below": lambda kind, out, v: object.__setattr__(kind.Frozen(v), "logits", v),
+    "set class back and forth": lambda kind, out, v: (
+        setattr(out, "__class__", same_fields(kind)),
+        setattr(out, "__class__", kind.Out),
+    ),
+    "vars methods": lambda kind, out, v: (
+        vars(out).setdefault("plain", v),
+        vars(out).pop("plain"),
+        vars(out).pop("plain", v),
+        vars(out) | {"loss": v},
+        copy.copy(vars(out)),
+    ),
+    "vars wrongly": lambda kind, out, v: vars(out).pop("nothing"),
+    "vars of none": lambda kind, out, v: type(vars(out))().update(loss=v),
+    "set vars": lambda kind, out, v: setattr(out, "__dict__", {"loss": v, "plain": v}),
+    "set vars wrongly": lambda kind, out, v: setattr(out, "__dict__", v),
+    "weakly": lambda kind, out, v: (weakref.ref(out)(), weakref.proxy(out).loss),
+    "descriptors": lambda kind, out, v: (
+        kind.Out.loss.__get__(out),
+        vars(kind.Frozen)["logits"].__get__(kind.Frozen(v)),
+        vars(kind.Frozen)["logits"].__set__(kind.Frozen(v), v),
+    ),
+    "descriptor wrongly": lambda kind, out, v: vars(kind.Frozen)["logits"].__set__(out, v),
+    "unpack": lambda kind, out, v: (kind.Out(kind.Out(v)), kind.Out((k, v) for k in ("a", "loss"))),
+    "unpack half": lambda kind, out, v: kind.Out(half(v)),
+    "unpack an iterator": lambda kind, out, v: kind.Out(iter([v, v])),
+    "subclass str": lambda kind, out, v: (
+        out.__setitem__(Name("loss"), v),
+        out.get(Name("logits")),
+        kind.Out(**{Name("logits"): v}),
+    ),
+    "default factory": lambda kind, out, v: factories(kind)(),
+    "default factory wrongly": lambda kind, out, v: factories(kind)(b=v, c=v),
+    "seal": lambda kind, out, v: make_dataclass("C", ["a", "b"], bases=(kind.base,))(v, b=v),
+    "seal wrongly": lambda kind, out, v: type("C", (kind.base,), {})(v),
+    "prepare wrongly": lambda kind, out, v: type("C", (kind.base,), {}, mirror_dict=v),
+    "block": lambda kind, out, v: in_block(kind, v),
+    "views compare": lambda kind, out, v: (
+        out.keys() == {"loss"},
+        out.keys() <= out.keys(),
+        out.items() >= out.items(),
+        out.keys().isdisjoint([v]),
+        out.keys() ^ {v},
+        ("loss", v) in out.items(),
+        out.keys().mapping,
+    ),
+    "views compare wrongly": lambda kind, out, v: out.items() | [[v]],
+    "length hint": lambda kind, out, v: operator.length_hint(iter(out)),
+    "size": lambda kind, out, v: sys.getsizeof(out),
+    "hash": lambda kind, out, v: hash(out),
+    "merge wrongly": lambda kind, out, v: out | v,
+    "merge keys wrongly": lambda kind, out, v: out | {5: v},
+    "reduce": lambda kind, out, v: [out.__reduce_ex__(n) for n in range(6)],
+    "pickle of a local": lambda kind, out, v: pickle.dumps(v),
+    "match": lambda kind, out, v: [match(each) for each in (out, kind.Out(), kind.Single(v))],
     "summary": lambda kind, out, v: (out.summary(), out._repr_html_(), list(out.__rich_repr__())),
 }
 

@@ -141,10 +141,12 @@ def test_overridden_pickling_wins() -> None:
 def test_sizeof_counts_row_and_raw_dict(ours: Kind) -> None:
     small, large = ours.Single(1), ours.Redeclared(1)
     assert sys.getsizeof(large) - sys.getsizeof(small) == 5 * 8
+    # 3.11 has the place for plain attributes before the instance, and there it takes two pointers
+    five_fields = 136 if sys.version_info[:2] == (3, 11) else 128
     if ours.name == "slots_only":
-        assert sys.getsizeof(ours.Extended()) == 128
+        assert sys.getsizeof(ours.Extended()) == five_fields
     else:
         assert (
             sys.getsizeof(ours.Extended(1))
-            > 128 + sys.getsizeof({"loss": 1}) - sys.getsizeof({}) - 1
+            > five_fields + sys.getsizeof({"loss": 1}) - sys.getsizeof({}) - 1
         )

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
+import io
+import json
 import pickle
 import sys
 import types
+import weakref
 from typing import Any
 
 import pytest
@@ -87,6 +90,44 @@ def test_jit_trace_with_outputs_in_and_out(name: str) -> None:
     assert torch.equal(torch.jit.trace(Takes(), (late,), strict=False)(late), (x + 5) * 2 + x)
 
 
+class Carries(torch.nn.Module):
+    def __init__(self, kind: Kind) -> None:
+        super().__init__()
+        self.inner = Returns(kind)
+
+    def forward(self, x: Any) -> Any:
+        out = self.inner(x)
+        return out.loss + out["attentions"]
+
+
+def test_symbolic_tracing_through_an_output(kind: Kind) -> None:
+    x = torch.arange(2.0)
+    assert torch.equal(torch.fx.symbolic_trace(Carries(kind))(x), x * 3 + 1)
+
+
+@pytest.mark.parametrize("name", [name for name in KINDS if name != "slots_only"])
+def test_a_graph_that_holds_outputs(name: str) -> None:
+    out = KINDS[name].Out(loss=1, attentions=(2, 3))
+    seen = torch.fx.node.map_aggregate(out, lambda leaf: leaf * 2)
+    assert dict(seen) == {"loss": 2, "attentions": (4, 6)}
+
+
+def test_the_distributed_helpers_find_the_tensors(kind: Kind) -> None:
+    from torch.distributed.utils import _apply_to_tensors
+    from torch.nn.parallel.distributed import _find_tensors
+
+    out = kind.Out(torch.ones(2), attentions=(torch.zeros(1),))
+    assert sorted(len(tensor) for tensor in _find_tensors(out)) == [1, 2]
+    doubled = _apply_to_tensors(lambda t: t * 2 + 1, out)
+    assert type(doubled) is kind.Out and list(doubled) == ["loss", "attentions"]
+    assert doubled.loss.tolist() == [3, 3] and doubled.attentions[0].tolist() == [1]
+
+
+def test_json_of_scalars() -> None:
+    out = KINDS["in_step"].Out(loss=torch.tensor(1.5).item(), logits=torch.ones(2).tolist())
+    assert json.loads(json.dumps(out)) == {"loss": 1.5, "logits": [1, 1]}
+
+
 def test_collating_gives_a_dict(ours: Kind) -> None:
     batch = [ours.Out(torch.ones(2), attentions=torch.zeros(1)) for _ in range(3)]
     collated = torch.utils.data.default_collate(batch)
@@ -124,6 +165,61 @@ def test_tensors_survive_copy_pickle_and_save(ours: Kind, tmp_path: Any) -> None
         assert torch.equal(torch.load(tmp_path / "out.pt", weights_only=True)["size"], out["size"])
     with pytest.raises(pickle.UnpicklingError):
         torch.load(tmp_path / "out.pt", weights_only=True)
+
+
+@pytest.mark.skipif("original" not in KINDS, reason="transformers is not installed here")
+@pytest.mark.parametrize("how", ["pickle", "torch.save"])
+def test_what_the_original_saved_loads(ours: Kind, how: str) -> None:
+    class Mapped(pickle.Unpickler):
+        def find_class(self, module: str, name: str) -> Any:
+            return super().find_class(module, name.replace("_original", f"_{ours.name}"))
+
+    tensors = torch.arange(6.0).reshape(2, 3), torch.ones(1)
+    old = KINDS["original"].Out(tensors[0], attentions=tensors[1:])
+    stream = io.BytesIO()
+    if how == "pickle":
+        new = Mapped(io.BytesIO(pickle.dumps(old))).load()
+    else:
+        torch.save(old, stream)
+        stream.seek(0)
+        mapped = types.SimpleNamespace(Unpickler=Mapped, load=pickle.load, __name__="mapped")
+        new = torch.load(stream, pickle_module=mapped, weights_only=False)
+    assert type(new) is ours.Out and list(new) == list(old) == ["loss", "attentions"]
+    assert torch.equal(new.loss, tensors[0]) and torch.equal(new.attentions[0], tensors[1])
+
+
+@pytest.mark.skipif("original" not in KINDS, reason="transformers is not installed here")
+def test_what_a_library_class_pickled_loads() -> None:
+    from transformers import modeling_outputs as originals
+
+    from fastoutputs import modeling_outputs as ours
+
+    class Mapped(pickle.Unpickler):
+        def find_class(self, module: str, name: str) -> Any:
+            return super().find_class(module.replace("transformers", "fastoutputs"), name)
+
+    old = originals.BaseModelOutputWithPooling(torch.ones(1, 2), hidden_states=(torch.ones(1),))
+    new = Mapped(io.BytesIO(pickle.dumps(old))).load()
+    assert type(new) is ours.BaseModelOutputWithPooling and list(new) == list(old)
+    assert torch.equal(new.last_hidden_state, old.last_hidden_state)
+
+
+def test_tensors_are_shared_by_copies_and_dropped_with_the_output(ours: Kind) -> None:
+    tensor = torch.ones(2)
+    died = weakref.ref(tensor)
+    out = ours.Out(tensor)
+    out["extra"] = tensor
+    twin = copy.copy(out)
+    assert twin.loss is twin["extra"] is tensor and copy.deepcopy(out).loss is not tensor
+    del out, twin, tensor
+    assert died() is None
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
+def test_a_slots_only_output_reaches_the_tracer_as_a_dict() -> None:
+    x, kind = torch.arange(2.0), KINDS["slots_only"]
+    traced = torch.jit.trace(Takes(), (dict(kind.Out(x, x)),), strict=False)
+    assert torch.equal(traced(dict(kind.Out(x + 1, x))), (x + 1) * 2 + x)
 
 
 def test_a_tensor_in_eq_is_as_ambiguous_as_in_a_dataclass(kind: Kind) -> None:
