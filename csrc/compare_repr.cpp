@@ -136,7 +136,8 @@ PyObject *dataclass_repr(PyObject *op) {
     bool whole = parts && comma;
     for (Py_ssize_t i = 0; whole && i < schema->count; i++) {
         Ref value = Ref::borrow(row_of(self, schema)[i]);
-        Ref part(PyUnicode_FromFormat("%U=%R", schema->fields[i].name, value.get()));
+        Ref shown(PyObject_Repr(value.get()));  // not by %R: a deep nest would take twice the stack
+        Ref part(shown ? PyUnicode_FromFormat("%U=%U", schema->fields[i].name, shown.get()) : nullptr);
         whole = part && PyList_Append(parts.get(), part.get()) == 0;
     }
     Ref inside(whole ? PyUnicode_Join(comma.get(), parts.get()) : nullptr);

@@ -103,6 +103,7 @@ struct Runtime {
     PyTypeObject *attribute_dict;
     PyTypeObject *keys_view, *values_view, *items_view, *iterator;
     PyObject *mutation_error;
+    PyObject *subclass_hook;  // called with every new subclass, or NULL
     Schema *no_fields;      // the schema of ModelOutput itself
     PyObject *no_args;      // the empty tuple
 };

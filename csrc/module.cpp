@@ -42,6 +42,12 @@ bool set_slots_only(bool enabled) {
     return before;
 }
 
+void set_subclass_hook(py::function hook) {
+    PyObject *replaced = fo::runtime.subclass_hook;
+    fo::runtime.subclass_hook = hook.release().ptr();
+    Py_XDECREF(replaced);
+}
+
 std::map<std::string, std::string> build_info() {
     return {
         {"version", FASTOUTPUTS_VERSION},
@@ -76,5 +82,7 @@ PYBIND11_MODULE(_core, m) {
           "Seal cls, if it is not yet, and describe its layout. TypeError if cls is no output class.");
     m.def("set_slots_only", &set_slots_only, py::arg("enabled"),
           "Make outputs of this thread without dict storage from now on, or with it; returns what held before.");
+    m.def("set_subclass_hook", &set_subclass_hook, py::arg("hook"),
+          "Have hook called with each subclass of ModelOutput from now on, before @dataclass has seen it.");
     m.def("build_info", &build_info, "Version, compiler and build mode, for bug reports.");
 }

@@ -523,6 +523,9 @@ static PyObject *prepare_or_throw(PyTypeObject *type, py::args args, py::kwargs 
     type->tp_vectorcall = output_vectorcall;
     next.attr("__init_subclass__")(*args, **kwargs);
     restore_inherited_defaults(type);
+    if (runtime.subclass_hook) {
+        py::reinterpret_borrow<py::object>(runtime.subclass_hook)(cls);
+    }
     return Py_NewRef(Py_None);
 }
 

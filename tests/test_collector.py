@@ -41,6 +41,7 @@ def quiet() -> Iterator[None]:
     gc.enable()
 
 
+@pytest.mark.usefixtures("forgettable_classes")
 @pytest.mark.parametrize(
     "through", ["field", "extra", "attribute", "keys", "iterator", "vars", "default"]
 )
@@ -68,6 +69,7 @@ def test_cycles_are_collected(ours: Kind, through: str) -> None:
     assert died() is None
 
 
+@pytest.mark.usefixtures("forgettable_classes")
 def test_a_class_dies_with_its_last_output(ours: Kind) -> None:
     @dataclass
     class Out(ours.base):
@@ -378,6 +380,7 @@ OPERATIONS: dict[str, Callable[[Kind, Any, Any], Any]] = {
 }
 
 
+@pytest.mark.usefixtures("forgettable_classes")
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_reference_counts_are_exact(ours: Kind, name: str, quiet: None) -> None:
     operation, value, out = OPERATIONS[name], Value(), ours.Out(1, 2)

@@ -426,6 +426,7 @@ def test_descriptors_deleted_or_replaced(ours: Kind) -> None:
     whole(out)
 
 
+@pytest.mark.usefixtures("forgettable_classes")
 def test_ten_thousand_classes_come_and_go() -> None:
     def make(i: int) -> weakref.ref:
         @dataclass

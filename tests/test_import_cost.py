@@ -42,6 +42,8 @@ def test_only_the_standard_library_and_what_is_asked_for():
         "fastoutputs",
         "fastoutputs._core",
         "fastoutputs.fields",
+        "fastoutputs.integrations",
+        "fastoutputs.integrations.imports",
         "fastoutputs.model_output",
         "fastoutputs.modeling_outputs",
         "fastoutputs.schema",

@@ -84,7 +84,7 @@ def test_class_documentation_lists_every_field(facts):
     assert not text.startswith(f"{facts['class']}("), "a sentence, not the signature"
     position = 0
     for field in facts["fields"]:  # in order
-        position = text.index(f"\n{field['name']} : ", position)
+        position = text.index(f"\n    {field['name']} (`", position)
         rest = text[position:]
         assert field["shape"] in rest and field["returned_when"] in rest
 

@@ -1,11 +1,39 @@
 """The object a model returns, compiled: a drop-in for transformers' ``ModelOutput``.
 
 Public names only; see `ModelOutput` for the container, `fastoutputs.modeling_outputs` for the
-classes that PyTorch models return.
+classes that PyTorch models return, `install` to make transformers use them.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .integrations.imports import when_imported
 from .model_output import ModelOutput, OutputMutationError, build_info, slots_only
 from .schema import schema
 
+if TYPE_CHECKING:
+    from .integrations.transformers import install, installed, uninstall
+
 __version__ = build_info()["version"]
-__all__ = ["ModelOutput", "OutputMutationError", "build_info", "schema", "slots_only"]
+__all__ = [
+    "ModelOutput",
+    "OutputMutationError",
+    "build_info",
+    "install",
+    "installed",
+    "schema",
+    "slots_only",
+    "uninstall",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("install", "installed", "uninstall"):  # seldom needed, and not cheap to import
+        return getattr(import_module(".integrations.transformers", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+when_imported(
+    "torch.utils._pytree",
+    lambda _: import_module(".integrations.torch", __name__).register_all(),
+)

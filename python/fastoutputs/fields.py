@@ -402,9 +402,12 @@ def type_of(annotation: Any) -> str:
 
 
 def document(*classes: type) -> None:
-    """Append each field with its type, shape and condition to the docstring of each class."""
+    """Append each field with its type, shape and condition to the docstring of each class.
+
+    As an ``Args:`` section, which is where transformers looks when it documents what a model returns.
+    """
     for cls in classes:
-        lines = [cleandoc(cls.__doc__ or ""), "", "Fields, in order:", ""]
+        lines = [cleandoc(cls.__doc__ or ""), "", "Args:"]
         scope = vars(sys.modules[cls.__module__])
         for name, annotation in cls.__annotations__.items():
             if isinstance(annotation, str):
@@ -412,10 +415,11 @@ def document(*classes: type) -> None:
             documented = documentation_of(annotation)
             if documented is None:
                 raise TypeError(f"{cls.__name__}.{name} has no alias of the vocabulary")
-            shape = f", {documented.shape}" if documented.shape else ""
+            kind = type_of(annotation).removesuffix(" | None")
+            shape = f" of shape `{documented.shape}`" if documented.shape else ""
             lines += [
-                f"{name} : {type_of(annotation)}{shape}",
-                f"    {documented.meaning}. Returned: {documented.returned_when}.",
+                f"    {name} (`{kind}`{shape}, *optional*):",
+                f"        {documented.meaning}. Returned: {documented.returned_when}.",
             ]
         cls.__doc__ = "\n".join(lines)
 

@@ -2,19 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 try:
-    from ._core import ModelOutput, OutputMutationError, build_info, set_slots_only
+    from ._core import (
+        ModelOutput,
+        OutputMutationError,
+        build_info,
+        set_slots_only,
+        set_subclass_hook,
+    )
 except ModuleNotFoundError as error:
     raise ImportError(
         "the compiled part of fastoutputs (fastoutputs._core) is missing: install a wheel, or build it "
         "from a checkout with `pip install .`"
     ) from error
 
-__all__ = ["ModelOutput", "OutputMutationError", "build_info", "slots_only"]
+__all__ = [
+    "ModelOutput",
+    "OutputMutationError",
+    "build_info",
+    "for_each_class",
+    "slots_only",
+    "subclasses",
+]
+
+OutputClass = type[ModelOutput]
+
+
+def subclasses(base: type) -> list[type]:
+    """Every class derived from base that is alive, each after its bases."""
+    found: dict[type, None] = {}
+    pending: list[type] = [base]
+    while pending:
+        derived: list[type] = type.__subclasses__(pending.pop(0))
+        for cls in derived:
+            found.pop(cls, None)  # a class with two bases is moved behind the later one
+            found[cls] = None
+            pending.append(cls)
+    return list(found)
+
+
+_on_new_class: list[Callable[[OutputClass], object]] = []
+
+
+def for_each_class(action: Callable[[OutputClass], object]) -> None:
+    """Call action with ModelOutput, with every subclass that there is, and with each that comes."""
+    _on_new_class.append(action)
+    for cls in (ModelOutput, *subclasses(ModelOutput)):
+        action(cls)
+
+
+def _announce(cls: OutputClass) -> None:
+    for action in _on_new_class:
+        action(cls)
+
+
+set_subclass_hook(_announce)
 
 
 @contextmanager

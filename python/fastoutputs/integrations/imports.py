@@ -6,7 +6,6 @@ import importlib
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
@@ -55,7 +54,7 @@ def _forget(name: str, action: Action) -> None:
             _pending.pop(name, None)
 
 
-class _Watcher(Loader):
+class _Watcher:
     """Stands in for a module's loader while the module runs, then hands the module back to it."""
 
     def __init__(self, loader: Any) -> None:
@@ -80,7 +79,9 @@ class _Watcher(Loader):
             action(sys.modules.get(name, module))
 
 
-class _Finder(MetaPathFinder):
+class _Finder:
+    """In sys.meta_path; no subclass of importlib.abc's, which takes a while to import."""
+
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
@@ -88,10 +89,12 @@ class _Finder(MetaPathFinder):
             return None
         for finder in sys.meta_path:
             find = getattr(finder, "find_spec", None)
-            spec = find(fullname, path, target) if find and finder is not self else None
+            spec: ModuleSpec | None = (
+                find(fullname, path, target) if find and finder is not self else None
+            )
             if spec is not None:
                 if hasattr(spec.loader, "exec_module"):
-                    spec.loader = _Watcher(spec.loader)
+                    spec.loader = _Watcher(spec.loader)  # type: ignore[assignment]
                 return spec
         return None
 

@@ -1,0 +1,55 @@
+"""torch.utils._pytree: output classes as nodes, so that torch finds the tensors in them.
+
+DistributedDataParallel with ``static_graph=True``, torch.export and torch.func flatten what a module
+returns. The children are the present items; the serialised name is that of the original's nodes.
+"""
+
+# pyright: basic  # classes and values here are anyone's: their types are not known
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
+
+from torch.utils import _pytree as pytree
+
+from ..model_output import ModelOutput, for_each_class
+
+__all__ = ["register", "register_all"]
+
+
+def _flatten(output: ModelOutput) -> tuple[list[Any], list[str]]:
+    return list(output.values()), list(output)
+
+
+def _flatten_with_keys(output: ModelOutput) -> tuple[list[tuple[Any, Any]], list[str]]:
+    return [(pytree.MappingKey(name), value) for name, value in output.items()], list(output)
+
+
+def _unflatten(cls: type[ModelOutput], values: Iterable[Any], names: list[str]) -> ModelOutput:
+    # Not by the constructor: the leaves may be anything, and a first field is unpacked there.
+    output = cls.__new__(cls)
+    for name, value in zip(names, values):
+        output[name] = value
+    return output
+
+
+def serialized_name(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__name__}"
+
+
+def register(cls: type[ModelOutput]) -> None:
+    """Make cls a node; a class that is one already stays as it is."""
+    if cls not in pytree.SUPPORTED_NODES:
+        pytree.register_pytree_node(
+            cls,
+            _flatten,
+            partial(_unflatten, cls),
+            serialized_type_name=serialized_name(cls),
+            flatten_with_keys_fn=_flatten_with_keys,
+        )
+
+
+def register_all() -> None:
+    """Make every output class a node, those to come included."""
+    for_each_class(register)
