@@ -32,7 +32,7 @@ TWINS = {
 class StandIn(ModuleType):
     """In place of a library that some modules name as they are imported, and that is not here."""
 
-    __path__: list[str] = []
+    __path__ = ()
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):

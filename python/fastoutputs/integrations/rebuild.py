@@ -156,7 +156,7 @@ def rebuild(cls: type, bases: tuple[type, ...]) -> type:
         if own.get("__hash__", cls) is None:
             left_out.add("__hash__")
     body = {name: methods.copy(value) for name, value in own.items() if name not in left_out}
-    body["__annotations__"] = annotations
+    body.update(__qualname__=cls.__qualname__, __annotations__=annotations)
     for name, field in fields.items():
         if field._field_type is not dataclasses._FIELD:  # type: ignore[attr-defined]
             continue  # ClassVar and InitVar stand in the body as they are
@@ -165,7 +165,8 @@ def rebuild(cls: type, bases: tuple[type, ...]) -> type:
             body[name] = declared
         elif name in body and _is_slot(body[name]):
             del body[name]  # the compiled container's own descriptor of the field
-    new = types.new_class(cls.__name__, bases, exec_body=lambda namespace: namespace.update(body))
+    metaclass = {} if type(cls) is type else {"metaclass": type(cls)}
+    new = types.new_class(cls.__name__, bases, metaclass, lambda namespace: namespace.update(body))
     methods.belong_to(new)
     return decorator(new) if decorator is not None else new
 

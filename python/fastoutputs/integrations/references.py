@@ -54,7 +54,9 @@ class Swap:
 
     def in_modules(self, classes: Classes, modules: Iterable[types.ModuleType]) -> None:
         """Replace the names that these modules have for the classes."""
-        find = _Substitution(classes)
+        self._in_modules(_Substitution(classes), modules)
+
+    def _in_modules(self, find: _Substitution, modules: Iterable[types.ModuleType]) -> None:
         for module in modules:
             before = len(self)
             self._in_dict(vars(module), find)
@@ -67,9 +69,8 @@ class Swap:
         skipped = {id(classes), id(find.kinds), *_class_cells(classes)}
         everything = gc.get_objects()
         skipped.add(id(everything))
-        for module in list(sys.modules.values()):
-            if issubclass(type(module), types.ModuleType):
-                self.in_modules(classes, [module])
+        modules = list(sys.modules.values())
+        self._in_modules(find, [m for m in modules if issubclass(type(m), types.ModuleType)])
         # By type(), here and below: asking an object for its __class__ may run its own code.
         for cls in [found for found in everything if issubclass(type(found), type)]:
             # The dict behind a class is changed by setattr only, which keeps the caches right.

@@ -101,6 +101,26 @@ class _State:
         self.forget: list[Callable[[], None]] = []
 
 
+class _Counterpart:
+    """The same class on the other base, and what its body was when that was made."""
+
+    __slots__ = ("body", "cls")
+
+    def __init__(self, cls: type, of: type) -> None:
+        self.cls = cls
+        self.body = tuple(vars(of).items())
+
+    def is_current(self, of: type) -> bool:
+        now = tuple(vars(of).items())
+        return len(now) == len(self.body) and all(
+            name == before and value is original
+            for (name, value), (before, original) in zip(now, self.body)
+        )
+
+
+# Classes made anew are used again: torch's trees keep each class that they have seen.
+_counterparts: dict[type, _Counterpart] = {}
+
 _lock = threading.RLock()
 _state: _State | None = None
 _warned: set[str] = set()
@@ -288,17 +308,26 @@ def _replacements(original: type, classes: Iterable[type], report: Report) -> di
         if twin is not None:
             found[cls] = twin
             report.ours[full_name(cls)] = "same fields, order and defaults"
+        elif any(issubclass(base, original) for base in bases):
+            report.failed[full_name(cls)] = "one of its bases could not be replaced"
         elif bases != cls.__bases__:
-            if original in (ancestor for base in bases for ancestor in base.__mro__):
-                report.failed[full_name(cls)] = "one of its bases could not be replaced"
-                continue
             try:
-                found[cls] = rebuild(cls, bases)
+                found[cls] = _on_other_base(cls, bases)
             except Exception as error:
                 report.failed[full_name(cls)] = f"{type(error).__name__}: {error}"
             else:
                 report.rebuilt.append(full_name(cls))
     return found
+
+
+def _on_other_base(cls: type, bases: tuple[type, ...]) -> type:
+    known = _counterparts.get(cls)
+    if known is not None and known.cls.__bases__ == bases and known.is_current(cls):
+        return known.cls
+    made = rebuild(cls, bases)
+    _counterparts[cls] = _Counterpart(made, cls)
+    _counterparts[made] = _Counterpart(cls, made)
+    return made
 
 
 def _twin(cls: type, bases: tuple[type, ...]) -> type | None:
@@ -353,17 +382,17 @@ def _put_back(state: _State) -> None:
     # Classes that transformers defined in the meantime, on our base.
     back: dict[type, type] = {ModelOutput: state.original}
     for cls in subclasses(ModelOutput):
-        if _is_of_transformers(cls.__module__):
+        if _is_of_transformers(cls.__module__) and cls not in _counterparts:
             theirs = (twins.get(base, base) for base in cls.__bases__)
             bases = tuple(back.get(base, base) for base in theirs)
             if not any(issubclass(base, ModelOutput) for base in bases):
-                back[cls] = rebuild(cls, bases)
+                back[cls] = _on_other_base(cls, bases)
     del back[ModelOutput]  # others may well mean ours
     swap = Swap()
     if back:
         swap.everywhere(back)
     # What modules of transformers imported in the meantime.
-    names = {ModelOutput: state.original}
+    names: dict[type, type] = {ModelOutput: state.original}
     names.update((ours, back.get(theirs, theirs)) for ours, theirs in twins.items())
     swap.in_modules(
         names, [module for name, module in list(sys.modules.items()) if _is_of_transformers(name)]
