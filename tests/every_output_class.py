@@ -114,7 +114,7 @@ def picture(cls: Any) -> dict[str, Any]:
         "all but the first": names[1:],
         "the first": names[:1],
     }.items():
-        given = {name: f"<{name}>" for name in names if name in chosen or name in required}
+        given = {n: i for i, n in enumerate(names, 1) if n in chosen or n in required}
         try:
             shown[title] = views(cls(**given))
         except Exception as error:
