@@ -109,6 +109,11 @@ class Same:
     def __call__(self, scenario: Callable[[], Any], outputs: int = 1) -> Any:
         """Run the scenario; returns its picture. It must make so many outputs at least."""
         result = picture(scenario(), self._compiled, outputs)
+        self.compare(result)
+        return result
+
+    def compare(self, result: Any) -> None:
+        """The same for a picture that was taken elsewhere, in another process."""
         if not self._compiled:
             self._pictures[self._test] = result
         elif self._test not in self._pictures:
@@ -116,7 +121,6 @@ class Same:
         else:
             found = difference(self._pictures[self._test], result)
             assert not found, found
-        return result
 
 
 def difference(original: Any, installed: Any, path: str = "") -> str:

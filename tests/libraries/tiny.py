@@ -14,10 +14,12 @@ BERT = {
     "num_attention_heads": 2,
     "intermediate_size": 32,
     "max_position_embeddings": 32,
+    "hidden_dropout_prob": 0.0,  # so that rows do not depend on what they are batched with
+    "attention_probs_dropout_prob": 0.0,
     "attn_implementation": "eager",  # the one that returns attentions
 }
 LLAMA = {
-    **BERT,
+    **{name: value for name, value in BERT.items() if "dropout" not in name},
     "num_key_value_heads": 1,
     "pad_token_id": 0,
     "bos_token_id": 1,
