@@ -1,6 +1,6 @@
 """One of several processes, as torchrun starts them: runs what `together.py` has, leaves the pictures in a file.
 
-    torchrun ... ranks.py original|installed FOLDER
+torchrun ... ranks.py original|installed FOLDER
 """
 
 from __future__ import annotations

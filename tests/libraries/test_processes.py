@@ -21,12 +21,23 @@ PROCESSES = 2
 def group(outputs: str, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """Pictures of everything in `together.py`, one dict a process; the processes are started once."""
     folder = tmp_path_factory.mktemp(outputs)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr=127.0.0.1"]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--local-addr=127.0.0.1",
+    ]
     command += [f"--nproc-per-node={PROCESSES}", str(HERE / "ranks.py"), outputs, str(folder)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
     environment |= {"TP_SOCKET_IFNAME": "lo", "PYTHONWARNINGS": "ignore"}
     done = subprocess.run(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=200
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=200,
     )
     assert done.returncode == 0, done.stdout[-5000:]
     return [pickle.loads((folder / f"{rank}.pickle").read_bytes()) for rank in range(PROCESSES)]

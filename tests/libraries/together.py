@@ -170,7 +170,9 @@ def accelerate_operations() -> Any:
     inner = outputs.BaseModelOutput(torch.rand(2, 3), hidden_states=(torch.rand(2, 1),))
     out = outputs.Seq2SeqLMOutput(torch.rand(()), logits=torch.rand(2, 2))
     out.encoder_hidden_states = (inner,)
-    uneven = outputs.CausalLMOutput(logits=torch.rand(2, 1 + rank), attentions=(torch.rand(1, 2 + rank),))
+    uneven = outputs.CausalLMOutput(
+        logits=torch.rand(2, 1 + rank), attentions=(torch.rand(1, 2 + rank),)
+    )
     return [
         operations.gather(out),
         operations.reduce(out, "mean"),
