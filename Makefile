@@ -16,7 +16,7 @@ FULL := --python $(MAIN) --group build --group dev --group weights --package
 SMALL := --group build --group test --package --werror
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-main bench pybind-class wheels asan typing lint format develop venv clean
+.PHONY: help demo test test-main libraries bench pybind-class wheels asan typing lint format develop venv clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,12 @@ test-%: # the container's tests on one Python, without torch: `make test-3.13`
 	@$(ENSURE) build/venv/test-$* --python $* $(SMALL) --group original
 	@echo "--- tests on Python $*, without torch"
 	@build/venv/test-$*/bin/python -m pytest tests $(ARGS)
+
+LIBRARIES := build/venv/libraries
+libraries: ## other libraries that pass outputs around: accelerate, peft, lightning, diffusers, ray and more
+	@$(ENSURE) $(LIBRARIES) --python $(MAIN) --group build --group test --group libraries \
+	    --group weights --package
+	@$(LIBRARIES)/bin/python -m pytest tests/libraries $(ARGS)
 
 bench: venv pybind-class ## measure, beside the alternatives
 	@$(BIN)/python -m bench $(ARGS)

@@ -1,0 +1,51 @@
+"""Models of a few thousand weights, made anew at each call from fixed seeds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import transformers
+
+BERT = {
+    "vocab_size": 32,
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "max_position_embeddings": 32,
+    "hidden_dropout_prob": 0.0,  # so that rows do not depend on what they are batched with
+    "attention_probs_dropout_prob": 0.0,
+    "attn_implementation": "eager",  # the one that returns attentions
+}
+LLAMA = {
+    **{name: value for name, value in BERT.items() if "dropout" not in name},
+    "num_key_value_heads": 1,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": None,  # generate to the length asked for
+}
+
+
+def bert(cls: str = "BertForSequenceClassification", seed: int = 0, **config: Any) -> Any:
+    torch.manual_seed(seed)
+    return getattr(transformers, cls)(transformers.BertConfig(**BERT, **config))
+
+
+def llama(cls: str = "LlamaForCausalLM", seed: int = 0, **config: Any) -> Any:
+    torch.manual_seed(seed)
+    return getattr(transformers, cls)(transformers.LlamaConfig(**LLAMA, **config))
+
+
+def batch(rows: int = 4, length: int = 6, seed: int = 1) -> dict[str, torch.Tensor]:
+    """Ids, the mask of a left-aligned padding, and a class for each row."""
+    generator = torch.Generator().manual_seed(seed)
+    ids = torch.randint(2, 32, (rows, length), generator=generator)
+    mask = torch.ones_like(ids)
+    mask[rows // 2 :, length - 2 :] = 0
+    labels = torch.randint(0, 2, (rows,), generator=generator)
+    return {"input_ids": ids, "attention_mask": mask, "labels": labels}
+
+
+def weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: weight.detach().clone() for name, weight in model.named_parameters()}
