@@ -4,7 +4,8 @@ A class cannot change from an OrderedDict to the compiled container, or back, by
 instances are laid out differently. So its body is taken from it and a second class made of it.
 """
 
-# pyright: basic  # classes and values here are anyone's: their types are not known
+# Classes and values here are anyone's, so their types are not known.
+# pyright: basic
 from __future__ import annotations
 
 import dataclasses

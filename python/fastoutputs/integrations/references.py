@@ -1,6 +1,7 @@
 """Put other classes in the place of some, wherever Python code holds them, and back again."""
 
-# pyright: basic  # classes and values here are anyone's: their types are not known
+# Classes and values here are anyone's, so their types are not known.
+# pyright: basic
 from __future__ import annotations
 
 import functools
@@ -172,12 +173,12 @@ class _Substitution:
         self.results = frozenset(classes.values())
         self.no_dict = {int, str, float, bytes, tuple, frozenset, types.CodeType, types.FrameType}
         self._classes = classes
-        handlers: dict[type, Callable[[Any], Any]] = {type(cls): self._class for cls in classes}
+        handlers: dict[Any, Callable[[Any], Any]] = {type(cls): self._class for cls in classes}
         handlers[tuple] = self._tuple
         handlers[types.UnionType] = self._union
         handlers[types.GenericAlias] = self._generic
         for example in ("Optional[int]", "List[int]"):  # the private types behind typing's forms
-            handlers[type(eval(example, vars(typing)))] = self._generic
+            handlers[type(eval(example, dict(vars(typing))))] = self._generic
         self.kinds = handlers
 
     def __call__(self, value: Any) -> Any:

@@ -4,7 +4,8 @@ DistributedDataParallel with ``static_graph=True``, torch.export and torch.func 
 returns. The children are the present items; the serialised name is that of the original's nodes.
 """
 
-# pyright: basic  # classes and values here are anyone's: their types are not known
+# Classes and values here are anyone's, so their types are not known.
+# pyright: basic
 from __future__ import annotations
 
 from collections.abc import Iterable

@@ -8,7 +8,8 @@ of transformers.modeling_outputs and its likes that declares just what ours does
 Everything is prepared first; what goes wrong then has changed nothing.
 """
 
-# pyright: basic  # classes and values here are anyone's: their types are not known
+# Classes and values here are anyone's, so their types are not known.
+# pyright: basic
 from __future__ import annotations
 
 import dataclasses
@@ -348,31 +349,40 @@ def _put_back(state: _State) -> None:
         swap.undo()
     if state.original is None:
         return
+    twins = _bound_twins()
     # Classes that transformers defined in the meantime, on our base.
-    back: dict[type, type] = {}
-    bases_back: dict[type, type] = {ModelOutput: state.original}
+    back: dict[type, type] = {ModelOutput: state.original}
     for cls in subclasses(ModelOutput):
-        if not _is_of_transformers(cls.__module__):
-            continue
-        bases = tuple(bases_back.get(base, base) for base in cls.__bases__)
-        if any(issubclass(base, ModelOutput) for base in bases):
-            continue  # of a class that is neither ours nor theirs
-        back[cls] = bases_back[cls] = rebuild(cls, bases)
+        if _is_of_transformers(cls.__module__):
+            theirs = (twins.get(base, base) for base in cls.__bases__)
+            bases = tuple(back.get(base, base) for base in theirs)
+            if not any(issubclass(base, ModelOutput) for base in bases):
+                back[cls] = rebuild(cls, bases)
+    del back[ModelOutput]  # others may well mean ours
     swap = Swap()
     if back:
         swap.everywhere(back)
     # What modules of transformers imported in the meantime.
-    names: dict[type, type] = {ModelOutput: state.original}
-    for theirs, our_module in TWINS.items():
-        module, twins = sys.modules.get(theirs), sys.modules.get(our_module)
-        for name, ours in list(vars(twins).items()) if module and twins else ():
-            if isinstance(ours, type) and issubclass(ours, ModelOutput) and ours is not ModelOutput:
-                now = vars(module).get(name)
-                if isinstance(now, type) and now is not ours:
-                    names[ours] = now
+    names = {ModelOutput: state.original}
+    names.update((ours, back.get(theirs, theirs)) for ours, theirs in twins.items())
     swap.in_modules(
         names, [module for name, module in list(sys.modules.items()) if _is_of_transformers(name)]
     )
+
+
+def _bound_twins() -> dict[type, type]:
+    """Each of our classes -> the class that a module of transformers has in its place."""
+    found: dict[type, type] = {}
+    for name, our_name in TWINS.items():
+        module, ours = sys.modules.get(name), sys.modules.get(our_name)
+        if module is None or ours is None:
+            continue
+        for cls in list(vars(ours).values()):
+            if isinstance(cls, type) and issubclass(cls, ModelOutput) and cls is not ModelOutput:
+                theirs = vars(module).get(cls.__name__, cls)
+                if theirs is not cls:
+                    found[cls] = theirs
+    return found
 
 
 def _is_of_transformers(name: str) -> bool:

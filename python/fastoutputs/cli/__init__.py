@@ -1,0 +1,1 @@
+"""`python -m fastoutputs`: one module a command."""
