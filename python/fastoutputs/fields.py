@@ -3,7 +3,7 @@
 A field is declared by its alias, ``logits: TokenLogits = None``. Type checkers see the type
 (``torch.Tensor | None``); `fastoutputs.schema` and the class documentation read the rest. Shapes
 and conditions are those of the model-outputs page of transformers. Dtypes are the model's own
-floating dtype throughout.
+floating dtype throughout. `fields_tf` and `fields_flax` say the same of TensorFlow's and JAX's types.
 """
 
 from __future__ import annotations
@@ -424,7 +424,11 @@ def document(*classes: type) -> None:
         cls.__doc__ = "\n".join(lines)
 
 
-# Each alias names torch by text; where it is used, that text is looked up here.
-for _alias in list(globals().values()):
-    if documentation_of(_alias):
-        get_args(_alias)[0].__forward_module__ = __name__
+def resolve_types(vocabulary: dict[str, Any]) -> None:
+    """Aliases name their types by text; where one is used, that text is looked up in its own module."""
+    for alias in list(vocabulary.values()):
+        if documentation_of(alias):
+            get_args(alias)[0].__forward_module__ = vocabulary["__name__"]
+
+
+resolve_types(globals())

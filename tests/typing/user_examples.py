@@ -15,6 +15,7 @@ from typing_extensions import reveal_type
 
 from fastoutputs import ModelOutput, OutputMutationError, schema, slots_only
 from fastoutputs.fields import HiddenStates, Loss
+from fastoutputs.modeling_flax_outputs import FlaxBaseModelOutput
 from fastoutputs.modeling_outputs import CausalLMOutputWithPast, Seq2SeqLMOutput
 from fastoutputs.models.bert import BertForPreTrainingOutput
 
@@ -48,6 +49,11 @@ out[1.5]  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, repo
 CausalLMOutputWithPast(None, logits)
 CausalLMOutputWithPast(logit=logits)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 CausalLMOutputWithPast(logits="L")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+# Outputs of Flax models are frozen, with replace.
+frozen = FlaxBaseModelOutput()
+reveal_type(frozen.replace(attentions=None))  # revealed: FlaxBaseModelOutput
+frozen.attentions = None  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @dataclass
