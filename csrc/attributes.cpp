@@ -1,5 +1,5 @@
-// What an instance answers for __dict__ and __class__, and the field descriptor of classes that
-// store attributes their own way.
+// What an instance answers for __dict__ and __class__, and the field of classes that store attributes
+// their own way.
 #include "layout.hpp"
 #include "ref.hpp"
 #include "rollback.hpp"
@@ -239,67 +239,43 @@ PyGetSetDef attribute_getset[] = {
 // --- field descriptor ----------------------------------------------------------------------------
 //
 // A class with a __setattr__ of its own (a frozen dataclass has one) may store by
-// object.__setattr__, which knows descriptors only. There a field is this descriptor, which keeps the
-// raw dict in step, and not the faster member descriptor, which could not.
+// object.__setattr__, which knows descriptors only. There a field is an attribute with this getter
+// and setter, which keeps the raw dict in step, and not the faster member, which could not.
 
-struct FieldDescriptor {
-    PyObject_HEAD
-    PyObject *name;
-};
-
-static PyObject *name_of(PyObject *op) { return reinterpret_cast<FieldDescriptor *>(op)->name; }
-
-PyObject *new_field_descriptor(PyObject *name) {
-    auto *self = PyObject_New(FieldDescriptor, runtime.field_descriptor);
-    if (self) {
-        self->name = Py_NewRef(name);
-    }
-    return as_object(self);
-}
-
-static Py_ssize_t described_field(PyObject *descriptor, PyObject *op) {
-    Py_ssize_t index = is_output(op) ? find_field(schema_of(as_output(op)), name_of(descriptor)) : -1;
+static Py_ssize_t described_field(PyObject *op, void *name) {
+    Py_ssize_t index = find_field(schema_of(as_output(op)), static_cast<PyObject *>(name));
     if (index < 0) {
-        PyErr_Format(PyExc_TypeError, "field %R does not apply to a '%.100s' object", name_of(descriptor),
-                     Py_TYPE(op)->tp_name);
+        PyErr_Format(PyExc_TypeError, "%s has no field %R", Py_TYPE(op)->tp_name, static_cast<PyObject *>(name));
     }
     return index;
 }
 
-static PyObject *descriptor_get(PyObject *descriptor, PyObject *op, PyObject *) {
-    if (!op) {
-        return Py_NewRef(descriptor);
-    }
-    Py_ssize_t index = described_field(descriptor, op);
+static PyObject *field_get(PyObject *op, void *name) {
+    Py_ssize_t index = described_field(op, name);
     return index < 0 ? nullptr : Py_NewRef(row_of(as_output(op))[index]);
 }
 
-static int descriptor_set(PyObject *descriptor, PyObject *op, PyObject *value) {
-    Py_ssize_t index = described_field(descriptor, op);
+static int field_set(PyObject *op, PyObject *value, void *name) {
+    Py_ssize_t index = described_field(op, name);
     if (index < 0) {
         return -1;
     }
     if (!value) {
         PyErr_Format(runtime.mutation_error, "%s.%U cannot be deleted: set it to None", Py_TYPE(op)->tp_name,
-                     name_of(descriptor));
+                     static_cast<PyObject *>(name));
         return -1;
     }
     return store_field(as_output(op), index, value);
 }
 
-static PyObject *descriptor_repr(PyObject *op) { return PyUnicode_FromFormat("<output field %R>", name_of(op)); }
-
-static void descriptor_dealloc(PyObject *op) {
-    PyTypeObject *type = Py_TYPE(op);
-    Py_DECREF(name_of(op));
-    PyObject_Free(op);
-    Py_DECREF(type);
+PyGetSetDef field_by_name(PyObject *name) {
+    return {PyUnicode_AsUTF8(name), field_get, field_set, nullptr, Py_NewRef(name)};
 }
 
-static PyMemberDef descriptor_members[] = {
-    {"__name__", T_OBJECT, offsetof(FieldDescriptor, name), READONLY, "Name of the field."},
-    {nullptr, 0, 0, 0, nullptr},
-};
+bool is_field_by_name(PyObject *descriptor) {
+    return Py_IS_TYPE(descriptor, &PyGetSetDescr_Type) &&
+           reinterpret_cast<PyGetSetDescrObject *>(descriptor)->d_getset->get == field_get;
+}
 
 int prepare_attributes() {
     PyType_Slot vars_slots[] = {
@@ -314,22 +290,11 @@ int prepare_attributes() {
     PyType_Spec vars_spec = {"fastoutputs._core.attribute_dict", sizeof(AttributeDict), 0,
                              Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, vars_slots};
     Ref bases(PyTuple_Pack(1, &PyDict_Type));
-    PyType_Slot descriptor_slots[] = {
-        {Py_tp_dealloc, reinterpret_cast<void *>(descriptor_dealloc)},
-        {Py_tp_descr_get, reinterpret_cast<void *>(descriptor_get)},
-        {Py_tp_descr_set, reinterpret_cast<void *>(descriptor_set)},
-        {Py_tp_repr, reinterpret_cast<void *>(descriptor_repr)},
-        {Py_tp_members, descriptor_members},
-        {0, nullptr},
-    };
-    PyType_Spec descriptor_spec = {"fastoutputs._core.output_field", sizeof(FieldDescriptor), 0,
-                                   Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, descriptor_slots};
     if (!bases) {
         return -1;
     }
     runtime.attribute_dict = reinterpret_cast<PyTypeObject *>(PyType_FromSpecWithBases(&vars_spec, bases.get()));
-    runtime.field_descriptor = reinterpret_cast<PyTypeObject *>(PyType_FromSpec(&descriptor_spec));
-    return runtime.attribute_dict && runtime.field_descriptor ? 0 : -1;
+    return runtime.attribute_dict ? 0 : -1;
 }
 
 }  // namespace fastoutputs

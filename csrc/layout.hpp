@@ -99,7 +99,6 @@ constexpr Py_ssize_t most_bound = 256;  // fields and arguments that the compile
 struct Runtime {
     PyTypeObject *model_output;
     PyTypeObject *schema_type;
-    PyTypeObject *field_descriptor;
     PyTypeObject *attribute_dict;
     PyTypeObject *keys_view, *values_view, *items_view, *iterator;
     PyObject *mutation_error;
@@ -203,6 +202,7 @@ inline Py_ssize_t collect_values(OutputObject *self, PyObject **buffer, Py_ssize
 
 // schema.cpp
 void note_own_methods();  // once, before any can be patched
+void set_twin(const char *name, PyObject *function);  // throws
 Schema *seal(PyTypeObject *type);  // borrowed; NULL with an error set
 PyObject *prepare_subclass(PyObject *cls, PyObject *args, PyObject *kwargs);  // __init_subclass__
 int prepare_schemas();
@@ -268,7 +268,8 @@ PyObject *output_refuse_in_place_or(PyObject *op, PyObject *other);
 // attributes.cpp
 extern PyGetSetDef attribute_getset[];
 int prepare_attributes();
-PyObject *new_field_descriptor(PyObject *name);
+PyGetSetDef field_by_name(PyObject *name);  // finds the field in any class; to be kept for ever
+bool is_field_by_name(PyObject *descriptor);
 int restore_attributes(OutputObject *self, PyObject *attributes);
 
 // views.cpp

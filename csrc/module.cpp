@@ -42,11 +42,6 @@ bool set_slots_only(bool enabled) {
     return before;
 }
 
-void set_init(py::function init) {
-    py::setattr(fo::as_object(fo::runtime.model_output), "__init__", init);
-    fo::runtime.model_output->tp_init = fo::output_init;
-}
-
 void set_subclass_hook(py::function hook) {
     PyObject *replaced = fo::runtime.subclass_hook;
     fo::runtime.subclass_hook = hook.release().ptr();
@@ -87,8 +82,10 @@ PYBIND11_MODULE(_core, m) {
           "Seal cls, if it is not yet, and describe its layout. TypeError if cls is no output class.");
     m.def("set_slots_only", &set_slots_only, py::arg("enabled"),
           "Make outputs of this thread without dict storage from now on, or with it; returns what held before.");
-    m.def("set_init", &set_init, py::arg("init"),
-          "Let ModelOutput.__init__ read as this function; calling ModelOutput stays compiled.");
+    m.def(
+        "set_twin", [](const char *name, py::function function) { fo::set_twin(name, function.ptr()); },
+        py::arg("name"), py::arg("function"),
+        "Let this method of ModelOutput read as a Python function; what the interpreter runs stays compiled.");
     m.def("set_subclass_hook", &set_subclass_hook, py::arg("hook"),
           "Have hook called with each subclass of ModelOutput from now on, before @dataclass has seen it.");
     m.def("build_info", &build_info, "Version, compiler and build mode, for bug reports.");

@@ -28,15 +28,13 @@ static PyObject *lookup(PyTypeObject *type, const char *name) {
     return _PyType_Lookup(type, key.ptr());
 }
 
+// What ModelOutput had when it was made: a patch of ModelOutput itself is an override, too.
+static std::map<std::string, PyObject *> made_with;
+
+static void note_own_method(const char *name) { made_with[name] = Py_XNewRef(lookup(runtime.model_output, name)); }
+
 static bool is_inherited_from_base(PyTypeObject *type, const char *name) {
-    // What ModelOutput had when it was made: a patch of ModelOutput itself is an override, too.
-    static std::map<std::string, PyObject *> made_with;
-    auto [own, is_new] = made_with.try_emplace(name, nullptr);
-    if (is_new) {
-        own->second = lookup(runtime.model_output, name);
-        Py_XINCREF(own->second);
-    }
-    return lookup(type, name) == own->second;
+    return lookup(type, name) == made_with.at(name);
 }
 
 [[noreturn]] static void type_error(const std::string &text) { throw py::type_error(text); }
@@ -281,15 +279,24 @@ static PyMemberDef *member_definition(PyObject *name, Py_ssize_t offset) {
     return &found->second;
 }
 
-static bool is_field_descriptor(PyObject *attribute) {
-    return Py_IS_TYPE(attribute, &PyMemberDescr_Type) || Py_IS_TYPE(attribute, runtime.field_descriptor);
+static PyGetSetDef *named_definition(PyObject *name) {
+    static std::map<std::string, PyGetSetDef> definitions;
+    auto [found, is_new] = definitions.try_emplace(py::str(py::handle(name)).cast<std::string>());
+    if (is_new) {
+        found->second = field_by_name(name);
+    }
+    return &found->second;
 }
+
+static bool is_member(PyObject *attribute) { return Py_IS_TYPE(attribute, &PyMemberDescr_Type); }
+
+static bool is_field_descriptor(PyObject *attribute) { return is_member(attribute) || is_field_by_name(attribute); }
 
 // Gives each field a descriptor, unless the class has a data descriptor of its own under the name.
 // True if the class changed.
 static bool install_fields(PyTypeObject *type, Schema *schema, bool stores_plainly) {
     const bool at_fixed_place = stores_plainly && !schema->fields_move;
-    PyTypeObject *wanted = at_fixed_place ? &PyMemberDescr_Type : runtime.field_descriptor;
+    auto is_wanted = at_fixed_place ? is_member : is_field_by_name;
     bool changed = false;
     for (std::size_t i = 0; i < schema->fields.size(); i++) {
         Field &field = schema->fields[i];
@@ -297,12 +304,12 @@ static bool install_fields(PyTypeObject *type, Schema *schema, bool stores_plain
         field.is_shadowed = attribute && attribute != field.initial && !is_field_descriptor(attribute) &&
                             Py_TYPE(attribute)->tp_descr_set;
         PyObject *own = PyDict_GetItemWithError(type->tp_dict, field.name);
-        if (field.is_shadowed || (own && schema->version != 0 && Py_IS_TYPE(own, wanted))) {
+        if (field.is_shadowed || (own && schema->version != 0 && is_wanted(own))) {
             continue;
         }
         const Py_ssize_t offset = schema->row_offset + static_cast<Py_ssize_t>(i * sizeof(PyObject *));
         Ref descriptor(at_fixed_place ? PyDescr_NewMember(type, member_definition(field.name, offset))
-                                      : new_field_descriptor(field.name));
+                                      : PyDescr_NewGetSet(type, named_definition(field.name)));
         if (!descriptor || PyDict_SetItem(type->tp_dict, field.name, descriptor.get()) < 0) {
             throw py::error_already_set();
         }
@@ -361,6 +368,65 @@ static void fit_to_relatives(PyTypeObject *type, Schema *schema) {
     }
 }
 
+// Tracers look into methods that are Python functions, and into no others. So some attributes of
+// ModelOutput are functions that hand over to the compiled ones (see twins.py). CPython fills the slots
+// of ModelOutput and of each new class with calls of those, and here they get the compiled ones back.
+struct CompiledSlots {
+    initproc init;
+    getiterfunc iter;
+    richcmpfunc compare;
+    PyMappingMethods mapping;
+    PySequenceMethods sequence;
+};
+
+static const CompiledSlots &compiled_slots() {
+    PyTypeObject *base = runtime.model_output;
+    static const CompiledSlots slots = {base->tp_init, base->tp_iter, base->tp_richcompare, *base->tp_as_mapping,
+                                        *base->tp_as_sequence};
+    return slots;
+}
+
+static bool are_inherited_from_base(PyTypeObject *type, std::initializer_list<const char *> names) {
+    return std::all_of(names.begin(), names.end(), [&](auto name) { return is_inherited_from_base(type, name); });
+}
+
+static void take_compiled_slots(PyTypeObject *type) {
+    const CompiledSlots &slots = compiled_slots();
+    PyMappingMethods *mapping = type->tp_as_mapping;
+    PySequenceMethods *sequence = type->tp_as_sequence;
+    if (are_inherited_from_base(type, {"__init__"})) {
+        type->tp_init = slots.init;
+    }
+    if (are_inherited_from_base(type, {"__iter__"})) {
+        type->tp_iter = slots.iter;
+    }
+    if (are_inherited_from_base(type, {"__len__"})) {
+        mapping->mp_length = slots.mapping.mp_length;
+        sequence->sq_length = slots.sequence.sq_length;
+    }
+    if (are_inherited_from_base(type, {"__getitem__"})) {
+        mapping->mp_subscript = slots.mapping.mp_subscript;
+        sequence->sq_item = slots.sequence.sq_item;
+    }
+    if (are_inherited_from_base(type, {"__setitem__", "__delitem__"})) {
+        mapping->mp_ass_subscript = slots.mapping.mp_ass_subscript;
+        sequence->sq_ass_item = slots.sequence.sq_ass_item;
+    }
+    if (are_inherited_from_base(type, {"__contains__"})) {
+        sequence->sq_contains = slots.sequence.sq_contains;
+    }
+    if (are_inherited_from_base(type, {"__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"})) {
+        type->tp_richcompare = slots.compare;
+    }
+}
+
+void set_twin(const char *name, PyObject *function) {
+    compiled_slots();  // as they are before the first
+    py::setattr(as_object(runtime.model_output), name, py::handle(function));
+    note_own_method(name);
+    take_compiled_slots(runtime.model_output);
+}
+
 // Slots that CPython fills with calls back into Python, or with the general form, where the compiled
 // one does the same. A later patch of the class makes CPython put its own back.
 static void install_slots(PyTypeObject *type, const Schema *schema, bool stores_plainly) {
@@ -370,11 +436,9 @@ static void install_slots(PyTypeObject *type, const Schema *schema, bool stores_
     if (stores_plainly) {
         type->tp_setattro = output_setattro;
     }
-    bool plain_comparison = is_generated_over_fields(type, schema, "__eq__", "compare");
-    for (const char *name : {"__ne__", "__lt__", "__le__", "__gt__", "__ge__"}) {
-        plain_comparison = plain_comparison && is_inherited_from_base(type, name);
-    }
-    if (plain_comparison) {
+    take_compiled_slots(type);
+    if (is_generated_over_fields(type, schema, "__eq__", "compare") &&
+        are_inherited_from_base(type, {"__ne__", "__lt__", "__le__", "__gt__", "__ge__"})) {
         type->tp_richcompare = dataclass_richcompare;
     }
     if (is_generated_over_fields(type, schema, "__repr__", "repr")) {
@@ -470,9 +534,10 @@ Schema *seal(PyTypeObject *type) {
 }
 
 void note_own_methods() {
-    for (const char *name : {"__post_init__", "__setattr__", "__delattr__", "__getitem__", "to_tuple", "keys", "__ne__",
-                             "__lt__", "__le__", "__gt__", "__ge__"}) {
-        is_inherited_from_base(runtime.model_output, name);
+    for (const char *name : {"__post_init__", "__setattr__", "__delattr__", "__init__", "__iter__", "__len__",
+                             "__getitem__", "__setitem__", "__delitem__", "__contains__", "to_tuple", "keys", "__eq__",
+                             "__ne__", "__lt__", "__le__", "__gt__", "__ge__"}) {
+        note_own_method(name);
     }
 }
 
@@ -521,6 +586,7 @@ static PyObject *prepare_or_throw(PyTypeObject *type, py::args args, py::kwargs 
     }
     type->tp_alloc = output_alloc;  // before any other __init_subclass__ can make an instance
     type->tp_vectorcall = output_vectorcall;
+    take_compiled_slots(type);
     next.attr("__init_subclass__")(*args, **kwargs);
     restore_inherited_defaults(type);
     if (runtime.subclass_hook) {

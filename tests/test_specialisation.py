@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dis
 import gc
+import operator
 import sys
 from typing import Any
 
@@ -54,9 +55,9 @@ OPERATIONS = {
     "make frozen": lambda kind, out: kind.Frozen(1),
     "attribute": lambda kind, out: out.logits,
     "set attribute": lambda kind, out: setattr(out, "logits", 2),
-    "set key": lambda kind, out: out.__setitem__("logits", 2),
+    "set key": lambda kind, out: operator.setitem(out, "logits", 2),
     "set late": lambda kind, out: (setattr(out, "loss", None), setattr(out, "loss", 1)),
-    "new key": lambda kind, out: out.__setitem__("new", 2),
+    "new key": lambda kind, out: operator.setitem(out, "new", 2),
     "key": lambda kind, out: out["logits"],
     "index": lambda kind, out: out[0],
     "slice": lambda kind, out: out[:2],

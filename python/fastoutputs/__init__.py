@@ -37,3 +37,7 @@ when_imported(
     "torch.utils._pytree",
     lambda _: import_module(".integrations.torch", __name__).register_all(),
 )
+when_imported(
+    "torch._dynamo",
+    lambda _: import_module(".integrations.dynamo", __name__).register(),
+)

@@ -11,7 +11,6 @@ try:
         ModelOutput,
         OutputMutationError,
         build_info,
-        set_init,
         set_slots_only,
         set_subclass_hook,
     )
@@ -20,6 +19,8 @@ except ModuleNotFoundError as error:
         "the compiled part of fastoutputs (fastoutputs._core) is missing: install a wheel, or build it "
         "from a checkout with `pip install .`"
     ) from error
+
+from . import twins
 
 __all__ = [
     "ModelOutput",
@@ -101,17 +102,7 @@ def _rich_repr(self: ModelOutput) -> Iterator[Any]:
     return display.rich_repr(self)
 
 
-_compiled_init = ModelOutput.__init__
-
-
-# A function, since a tool may want to give it a docstring: transformers' auto_docstring does.
-def __init__(self: ModelOutput, /, *args: Any, **kwargs: Any) -> None:
-    """Set the items of a mapping, of an iterable of pairs, or the keywords."""
-    _compiled_init(self, *args, **kwargs)
-
-
-__init__.__qualname__ = "ModelOutput.__init__"
-set_init(__init__)
+twins.put_in_class()
 
 # Set here, not in C++: display code is Python, and is loaded when first asked for.
 for _name, _method in (

@@ -1,0 +1,243 @@
+"""torch.compile and torch.export: what a trace runs in the place of each compiled method.
+
+A trace follows the attributes of an output, and the dict storage that it inherits. Here, as in the
+container, the attributes are the truth, and the storage is kept in step with them. (That of an output
+made without storage outside of the trace stays empty.)
+"""
+
+# Classes and values here are anyone's, so their types are not known.
+# pyright: basic
+from __future__ import annotations
+
+import importlib
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+
+from .. import _core, twins
+from .._core import ModelOutput, OutputMutationError
+
+__all__ = ["register"]
+
+
+def substitutes() -> dict[Callable[..., Any], Callable[..., Any]]:
+    """Each compiled method -> what a trace runs instead.
+
+    They stand in a function because every global that a trace reads is checked at each call of what
+    was compiled, and a variable of an enclosing function is not.
+    """
+
+    @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+    def fields_of(cls: type[ModelOutput]) -> tuple[str, ...]:
+        return _core.layout(cls).fields
+
+    def extra_keys(self: Any) -> list[str]:
+        names = fields_of(type(self))
+        return [key for key in dict.keys(self) if key not in names]
+
+    def present(self: Any) -> dict[str, Any]:
+        found = {}
+        for name in fields_of(type(self)):
+            value = getattr(self, name)
+            if value is not None:
+                found[name] = value
+        for key in extra_keys(self):
+            found[key] = dict.__getitem__(self, key)
+        return found
+
+    def length(self: Any) -> int:
+        return len(present(self))
+
+    def iterate(self: Any) -> Iterator[str]:
+        return iter(present(self))
+
+    def reverse(self: Any) -> Iterator[str]:
+        return reversed(present(self))
+
+    def contains(self: Any, key: Any) -> bool:
+        return key in present(self)
+
+    def keys(self: Any) -> Any:
+        return present(self).keys()
+
+    def values(self: Any) -> Any:
+        return present(self).values()
+
+    def items(self: Any) -> Any:
+        return present(self).items()
+
+    def get(self: Any, key: Any, default: Any = None) -> Any:
+        return present(self).get(key, default)
+
+    def to_tuple(self: Any) -> tuple[Any, ...]:
+        return tuple([self[key] for key in self.keys()])  # either may be overridden
+
+    def get_item(self: Any, key: Any) -> Any:
+        if not isinstance(key, str):
+            return self.to_tuple()[key]
+        if key not in fields_of(type(self)):
+            return dict.__getitem__(self, key)
+        value = getattr(self, key)
+        if value is None:
+            raise KeyError(key)
+        return value
+
+    def equal(self: Any, other: Any) -> Any:
+        return present(self) == dict(other) if isinstance(other, dict) else NotImplemented
+
+    def not_equal(self: Any, other: Any) -> Any:
+        return present(self) != dict(other) if isinstance(other, dict) else NotImplemented
+
+    def keeps_storage(self: Any) -> bool:
+        return dict.__len__(self) > 0 or not present(self)
+
+    def replace_storage(self: Any, items: dict[str, Any]) -> None:
+        dict.clear(self)
+        for key, value in items.items():
+            dict.__setitem__(self, key, value)
+
+    def set_attribute(self: Any, name: str, value: Any) -> None:
+        if name not in fields_of(type(self)):
+            object.__setattr__(self, name, value)
+            return
+        if value is None and getattr(self, name) is None:
+            return  # a constructor stores every field, and most stay None
+        in_step = keeps_storage(self)
+        object.__setattr__(self, name, value)
+        if in_step:
+            items = present(self)
+            if list(items)[-1:] == [name]:  # as a constructor stores them
+                dict.__setitem__(self, name, value)
+            else:
+                replace_storage(self, items)
+
+    def set_item(self: Any, key: Any, value: Any) -> None:
+        if not isinstance(key, str):
+            raise TypeError(f"attribute name must be string, not '{type(key).__name__}'")
+        if key not in fields_of(type(self)):
+            items = present(self)
+            items[key] = value
+            replace_storage(self, items)
+        setattr(self, key, value)
+
+    def init(self: Any, *args: Any, **kwargs: Any) -> None:
+        for key, value in dict(*args, **kwargs).items():
+            self[key] = value
+
+    def post_init(self: Any) -> None:
+        names = fields_of(type(self))
+        first = getattr(self, names[0])
+        if first is None or isinstance(first, (torch.Tensor, str)) or is_array(first):
+            return
+        for name in names[1:]:
+            if getattr(self, name) is not None:
+                return
+        try:
+            pairs = iter(first.items() if isinstance(first, dict) else first)
+        except TypeError:
+            return
+        setattr(self, names[0], None)
+        for position, pair in enumerate(list(pairs)):
+            is_pair = (
+                isinstance(pair, (tuple, list)) and len(pair) == 2 and isinstance(pair[0], str)
+            )
+            if not is_pair and position == 0:
+                setattr(self, names[0], first)
+                return
+            if not is_pair:
+                raise ValueError(
+                    f"Cannot set key/value for {pair}. It needs to be a tuple (key, value)."
+                )
+            setattr(self, pair[0], pair[1])
+            if pair[1] is not None:
+                self[pair[0]] = pair[1]
+
+    def is_array(value: Any) -> bool:
+        numpy = sys.modules.get("numpy")
+        return numpy is not None and isinstance(value, numpy.ndarray)
+
+    def refuse(self: Any, *args: Any, **kwargs: Any) -> Any:
+        raise OutputMutationError(
+            f"{type(self).__name__} does not support this: the fields of an output are fixed; set them one "
+            "by one, to None to take one out of the views, or work on dict(output)"
+        )
+
+    return {
+        twins.compiled["__init__"]: init,
+        twins.compiled["__setattr__"]: set_attribute,
+        twins.compiled["__getitem__"]: get_item,
+        twins.compiled["__setitem__"]: set_item,
+        twins.compiled["__delitem__"]: refuse,
+        twins.compiled["__len__"]: length,
+        twins.compiled["__iter__"]: iterate,
+        twins.compiled["__contains__"]: contains,
+        twins.compiled["__eq__"]: equal,
+        twins.compiled["__ne__"]: not_equal,
+        ModelOutput.__post_init__: post_init,
+        ModelOutput.__reversed__: reverse,
+        ModelOutput.keys: keys,
+        ModelOutput.values: values,
+        ModelOutput.items: items,
+        ModelOutput.get: get,
+        ModelOutput.to_tuple: to_tuple,
+        ModelOutput.pop: refuse,
+        ModelOutput.popitem: refuse,
+        ModelOutput.clear: refuse,
+        ModelOutput.update: refuse,
+        ModelOutput.setdefault: refuse,
+    }
+
+
+def register() -> None:
+    """Make outputs traceable; where torch has changed too much, warn, and leave graphs to break at them."""
+    try:
+        _let_outputs_replay_themselves()
+    except (ImportError, AttributeError) as error:
+        warnings.warn(
+            f"torch.compile cannot look into outputs: fastoutputs does not know torch {torch.__version__} "
+            f"({error}). Everything works, with a graph break at each output.",
+            stacklevel=2,
+        )
+        return
+    for compiled, traceable in substitutes().items():
+        torch.compiler.substitute_in_graph(compiled, skip_signature_check=True)(traceable)
+
+
+def _let_outputs_replay_themselves() -> None:
+    """Have the end of a trace assign attributes, and no more: the real output does the rest.
+
+    Not public: torch would store them by object.__setattr__, which bypasses the output and which
+    CPython refuses, and then write the dict storage item by item, which costs more than all else.
+    """
+    variables: Any = importlib.import_module("torch._dynamo.variables")
+    trackers = variables.UserDefinedDictVariable
+
+    class OutputStorage(variables.ConstDictVariable):  # type: ignore[misc]
+        """The dict storage of an output; to be written at the end only if it has extra keys."""
+
+        _nonvar_fields = frozenset({"fields", *variables.ConstDictVariable._nonvar_fields})
+        fields: tuple[str, ...] = ()
+
+        def has_new_items(self) -> bool:
+            names = [key.vt.as_python_constant() for key in self.items]
+            return not set(names) <= set(self.fields) and super().has_new_items()
+
+    make, needs_object_setattr = trackers.__init__, trackers.needs_slow_setattr
+
+    def __init__(variable: Any, value: Any, *args: Any, **kwargs: Any) -> None:
+        make(variable, value, *args, **kwargs)
+        if isinstance(value, ModelOutput):
+            storage = variable._base_vt
+            storage.__class__ = OutputStorage
+            storage.fields = _core.layout(type(value)).fields
+
+    def needs_slow_setattr(variable: Any) -> bool:
+        cls: Any = type(variable.value)
+        ours = cls.__setattr__ is ModelOutput.__setattr__
+        return not ours and needs_object_setattr(variable)
+
+    trackers.__init__ = __init__
+    trackers.needs_slow_setattr = needs_slow_setattr

@@ -1,0 +1,386 @@
+"""torch.compile(fullgraph=True) of every operation: the same as eager, and the same as the original's."""
+
+from __future__ import annotations
+
+import collections.abc
+import dataclasses
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from containers import BASES, KINDS, Kind
+
+from fastoutputs import ModelOutput
+
+torch = pytest.importorskip("torch")
+pytree = pytest.importorskip("torch.utils._pytree")
+pytestmark = pytest.mark.needs_torch
+
+Operation = Callable[[Kind, Any, Any], Any]  # of the classes, a tensor, and an output made outside
+OPERATIONS: dict[str, Operation] = {}
+
+
+def operation(function: Operation) -> Operation:
+    OPERATIONS[function.__name__] = function
+    return function
+
+
+def make(kind: Kind, x: Any) -> Any:
+    return kind.Out(logits=x * 2, hidden_states=(x + 1, x + 2))
+
+
+@operation
+def by_keyword(kind: Kind, x: Any, out: Any) -> Any:
+    return kind.Out(logits=x * 2)
+
+
+@operation
+def by_position(kind: Kind, x: Any, out: Any) -> Any:
+    return kind.Out(x * 2, x + 1)
+
+
+@operation
+def from_a_mapping(kind: Kind, x: Any, out: Any) -> Any:
+    return kind.Out({"logits": x * 2, "attentions": x})
+
+
+@operation
+def from_pairs(kind: Kind, x: Any, out: Any) -> Any:
+    return kind.Out([("logits", x * 2), ("attentions", None), ("loss", x)])
+
+
+@operation
+def from_a_generator(kind: Kind, x: Any, out: Any) -> Any:
+    return kind.Out((key, value) for key, value in {"logits": x * 2}.items())
+
+
+@operation
+def from_an_unpacked_mapping(kind: Kind, x: Any, out: Any) -> Any:
+    return kind.Out(**{"logits": x * 2, "attentions": x})
+
+
+@operation
+def a_first_field_that_is_no_mapping(kind: Kind, x: Any, out: Any) -> Any:
+    return [kind.Out(first) for first in ((x, x), [], "text", 3, (1, 2))]
+
+
+@operation
+def key_by_key(kind: Kind, x: Any, out: Any) -> Any:
+    made = kind.Out()
+    made["logits"] = x * 2
+    return made
+
+
+@operation
+def of_a_subclass(kind: Kind, x: Any, out: Any) -> Any:
+    return kind.Extended(logits=x * 2, past_key_values=x), kind.Redeclared(router_logits=x)
+
+
+@operation
+def with_a_required_field(kind: Kind, x: Any, out: Any) -> Any:
+    return kind.Required(x * 2)
+
+
+@operation
+def of_the_base(kind: Kind, x: Any, out: Any) -> Any:
+    base = BASES["original"] if kind.is_original else ModelOutput
+    return base({"a": x * 2}), base(b=x)
+
+
+@operation
+def nested(kind: Kind, x: Any, out: Any) -> Any:
+    return kind.Out(logits=kind.Out(loss=x * 2), hidden_states=(kind.Out(logits=x),))
+
+
+@operation
+def read_an_argument(kind: Kind, x: Any, out: Any) -> Any:
+    return out.logits + out["hidden_states"][0], out[0] * out[-1][1], out[:1], out[0:2], out[::-1]
+
+
+@operation
+def return_an_argument(kind: Kind, x: Any, out: Any) -> Any:
+    return out
+
+
+@operation
+def read_from_a_list(kind: Kind, x: Any, out: Any) -> Any:
+    return [out, out][1].logits + 1
+
+
+@operation
+def views(kind: Kind, x: Any, out: Any) -> Any:
+    made = make(kind, x)
+    return [(list(o.keys()), list(o.values()), list(o.items()), list(o)) for o in (made, out)]
+
+
+@operation
+def get(kind: Kind, x: Any, out: Any) -> Any:
+    made = make(kind, x)
+    return made.get("logits"), made.get("loss"), made.get("other", 3), made.get("loss", x)
+
+
+@operation
+def membership(kind: Kind, x: Any, out: Any) -> Any:
+    return [(key in make(kind, x), key in out) for key in ("logits", "loss", "other")]
+
+
+@operation
+def length_and_truth(kind: Kind, x: Any, out: Any) -> Any:
+    return len(make(kind, x)), len(out), bool(out), bool(kind.Out()), 1 if make(kind, x) else 0
+
+
+@operation
+def backwards(kind: Kind, x: Any, out: Any) -> Any:
+    return list(reversed(make(kind, x))), list(reversed(out))
+
+
+@operation
+def to_tuple(kind: Kind, x: Any, out: Any) -> Any:
+    logits, hidden_states = make(kind, x).to_tuple()
+    return logits, hidden_states, out.to_tuple()
+
+
+@operation
+def unpack_keys(kind: Kind, x: Any, out: Any) -> Any:
+    first, second = make(kind, x)
+    return first, second
+
+
+@operation
+def equality(kind: Kind, x: Any, out: Any) -> Any:
+    one = kind.Out(logits=1)
+    same, other = kind.Out(logits=1), kind.Out(logits=2)
+    return one == same, one == other, one != other, one == 3, one == {"logits": 1}
+
+
+@operation
+def equality_of_the_base(kind: Kind, x: Any, out: Any) -> Any:
+    base = BASES["original"] if kind.is_original else ModelOutput
+    one = base(a=1)
+    return one == base(a=1), one != base(a=2), one == {"a": 1}, one != {"a": 1}
+
+
+@operation
+def as_dict(kind: Kind, x: Any, out: Any) -> Any:
+    def collect(**keywords: Any) -> Any:
+        return keywords
+
+    made = make(kind, x)
+    return dict(made), collect(**made), {**made}, dict(out), collect(**out), {"a": 1, **out}
+
+
+@operation
+def set_attributes(kind: Kind, x: Any, out: Any) -> Any:
+    made = make(kind, x)
+    made.attentions = x
+    made.logits = x * 3
+    setattr(made, "hidden_states", x * 5)  # noqa: B010
+    return made
+
+
+@operation
+def set_an_attribute_to_none(kind: Kind, x: Any, out: Any) -> Any:
+    made = make(kind, x)
+    made.hidden_states = None
+    return made.hidden_states, made.logits, made
+
+
+@operation
+def set_keys(kind: Kind, x: Any, out: Any) -> Any:
+    made = make(kind, x)
+    made["attentions"] = x
+    made["logits"] = x * 3
+    return made
+
+
+@operation
+def set_out_of_order(kind: Kind, x: Any, out: Any) -> Any:
+    made = make(kind, x)
+    made["loss"] = x
+    made.logits = None
+    made.logits = x
+    return made, list(made), made[1]
+
+
+@operation
+def set_a_key_to_none(kind: Kind, x: Any, out: Any) -> Any:
+    made = make(kind, x)
+    made["hidden_states"] = None
+    return made.logits, made
+
+
+@operation
+def set_while_walking(kind: Kind, x: Any, out: Any) -> Any:
+    made = make(kind, x)
+    for key, _ in made.items():
+        if key == "logits":
+            made[key] = None
+    return made.logits, len(made)
+
+
+@operation
+def new_keys(kind: Kind, x: Any, out: Any) -> Any:
+    made = make(kind, x)
+    made["new"] = x * 4
+    made["other"] = 1
+    return made.new, made["new"], list(made), made[2], made
+
+
+@operation
+def fields_after_a_new_key(kind: Kind, x: Any, out: Any) -> Any:
+    made = make(kind, x)
+    made["new"] = x * 4
+    made.attentions = x
+    made["hidden_states"] = x
+    made.logits = None
+    return list(made), made
+
+
+@operation
+def a_plain_attribute(kind: Kind, x: Any, out: Any) -> Any:
+    made = make(kind, x)
+    made.note = x * 4
+    return made.note, "note" in made, made
+
+
+@operation
+def kinds_of_object(kind: Kind, x: Any, out: Any) -> Any:
+    made = make(kind, x)
+    asked = (dict, kind.Out, kind.base, tuple, collections.abc.Mapping)
+    return [([isinstance(o, cls) for cls in asked], type(o) is kind.Out) for o in (made, out)]
+
+
+@operation
+def attributes_by_name(kind: Kind, x: Any, out: Any) -> Any:
+    made = make(kind, x)
+    return (
+        hasattr(made, "logits"),
+        hasattr(made, "absent"),
+        getattr(made, "absent", 1),
+        getattr(made, "loss", 1),
+        hasattr(out, "absent"),
+    )
+
+
+@operation
+def dataclass_tools(kind: Kind, x: Any, out: Any) -> Any:
+    made = dataclasses.replace(make(kind, x), loss=x * 2)
+    names = [field.name for field in dataclasses.fields(made)]
+    return made, names, dataclasses.is_dataclass(out)
+
+
+@operation
+def trees(kind: Kind, x: Any, out: Any) -> Any:
+    made = make(kind, x)
+    doubled = pytree.tree_map(lambda leaf: leaf * 2, made)
+    return doubled, pytree.tree_leaves(out), pytree.tree_map(torch.add, made, out)
+
+
+@operation
+def made_of_another(kind: Kind, x: Any, out: Any) -> Any:
+    cls, made = type(out), make(kind, x)
+    return (
+        cls(dict(made.items())),
+        cls(out),
+        cls(**out),
+        cls(**{**out, "logits": None}),
+    )
+
+
+@operation
+def change_an_argument(kind: Kind, x: Any, out: Any) -> Any:
+    out.logits = x * 7
+    out["attentions"] = x
+    return out.logits, out[1]
+
+
+@operation
+def empty_a_field_of_an_argument(kind: Kind, x: Any, out: Any) -> Any:
+    out.hidden_states = None
+    return len(out), x + 1
+
+
+@operation
+def a_new_key_of_an_argument(kind: Kind, x: Any, out: Any) -> Any:
+    out["new"] = x * 7
+    out.attentions = x
+    return list(out), x + 1
+
+
+@operation
+def what_is_absent(kind: Kind, x: Any, out: Any) -> Any:
+    found = []
+    for key, error in (("loss", KeyError), ("other", KeyError), (7, IndexError)):
+        try:
+            out[key]
+        except error as caught:
+            found.append(type(caught).__name__)
+    return found
+
+
+@operation
+def what_is_refused(kind: Kind, x: Any, out: Any) -> Any:
+    found = 0
+    for refused in ("update", "pop", "setdefault"):
+        try:
+            getattr(out, refused)("logits", x)
+        except Exception:
+            found += 1
+    try:
+        del out["logits"]
+    except Exception:
+        found += 1
+    return found, out
+
+
+def picture(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return "tensor", value.tolist()
+    if isinstance(value, (ModelOutput, *BASES.values())):
+        names = (
+            [f.name for f in dataclasses.fields(value)] if dataclasses.is_dataclass(value) else []
+        )
+        return (
+            type(value).__name__.partition("_")[0],
+            [(key, picture(item)) for key, item in value.items()],
+            [(name, picture(getattr(value, name))) for name in names],
+            picture({k: v for k, v in vars(value).items() if k not in names and k[0] != "_"}),
+        )
+    if isinstance(value, dict):
+        return {key: picture(item) for key, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return type(value)(map(picture, value))
+    return value
+
+
+def outcome(kind: Kind, name: str, backend: str | None) -> Any:
+    """Pictures of what the operation returns and of the output that it was given."""
+    out = kind.Out(logits=torch.ones(3), hidden_states=(torch.ones(3) + 1, torch.ones(3) + 2))
+
+    def function(x: Any, out: Any) -> Any:
+        return OPERATIONS[name](kind, x, out)
+
+    if backend is not None:
+        torch._dynamo.reset()
+        function = torch.compile(function, fullgraph=True, backend=backend)
+    results = function(torch.arange(3.0), out)
+    storage = [list(dict.keys(o)) for o in (out, results) if isinstance(o, kind.base)]
+    return picture(results), picture(out), storage
+
+
+# What a trace of it makes is not what it makes otherwise.
+WRONG_IN_THE_ORIGINAL = {"of_the_base"}  # the keys are no attributes
+
+
+@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_traced_as_eager_and_as_the_original(ours: Kind, name: str, backend: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what torch deprecates is not ours
+        eager, traced = outcome(ours, name, None), outcome(ours, name, backend)
+        assert traced == eager
+        if "original" in KINDS:
+            kind = KINDS["original"]
+            if outcome(kind, name, None)[:2] == eager[:2] and name not in WRONG_IN_THE_ORIGINAL:
+                assert outcome(kind, name, backend)[:2] == traced[:2]
