@@ -9,7 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from containers import BASES, KINDS, Kind
+from containers import BASES, KINDS, OURS, Kind
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fastoutputs import ModelOutput
 
@@ -384,3 +386,58 @@ def test_traced_as_eager_and_as_the_original(ours: Kind, name: str, backend: str
             kind = KINDS["original"]
             if outcome(kind, name, None)[:2] == eager[:2] and name not in WRONG_IN_THE_ORIGINAL:
                 assert outcome(kind, name, backend)[:2] == traced[:2]
+
+
+NAMES = ("loss", "logits", "hidden_states", "attentions")
+values = st.sampled_from([None, 1, 2, 3])
+steps = st.one_of(
+    st.tuples(st.sampled_from(["attribute", "key"]), st.sampled_from(NAMES), values),
+    st.tuples(st.just("key"), st.sampled_from(["new", "other"]), values),
+    st.tuples(st.just("read"), st.sampled_from([*NAMES, "new"]), st.none()),
+    st.tuples(st.just("views"), st.none(), st.none()),
+)
+
+
+def perform(program: list[tuple[Any, ...]], out: Any, x: Any) -> list[Any]:
+    seen: list[Any] = []
+    for step, name, factor in program:
+        value = None if factor is None else x * factor
+        if step == "attribute":
+            setattr(out, name, value)
+        elif step == "key":
+            out[name] = value
+        elif step == "read":
+            seen.append((name in out, out.get(name), getattr(out, name, "no attribute")))
+        else:
+            seen.append((list(out), len(out), out.to_tuple(), dict(out), list(reversed(out))))
+    return seen
+
+
+@settings(max_examples=60)
+@given(
+    program=st.lists(steps, min_size=1, max_size=8),
+    given_fields=st.dictionaries(st.sampled_from(NAMES), st.sampled_from([1, 2])),
+    is_argument=st.booleans(),
+    name=st.sampled_from(OURS),
+)
+def test_random_programs(
+    program: list[tuple[Any, ...]], given_fields: dict[str, int], is_argument: bool, name: str
+) -> None:
+    kind = KINDS[name]
+
+    def build(x: Any) -> Any:
+        return kind.Out(**{key: x * factor for key, factor in given_fields.items()})
+
+    def change(x: Any, out: Any) -> Any:
+        out = out if is_argument else build(x)
+        return perform(program, out, x), out
+
+    torch._dynamo.reset()
+    x = torch.arange(1.0, 4.0)
+    outcomes = []
+    for function in (change, torch.compile(change, fullgraph=True, backend="eager")):
+        seen, out = function(x, build(x) if is_argument else None)
+        storage = list(dict.keys(out))
+        out.attentions = x  # what was left behind still works
+        outcomes.append((picture(seen), picture(out), storage, len(out), list(out)))
+    assert outcomes[1] == outcomes[0]
