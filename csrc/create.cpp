@@ -77,6 +77,9 @@ static int set_pair(OutputObject *self, PyObject *key, PyObject *value) {
 static int unpack_first(OutputObject *self) {
     Ref first = Ref::borrow(row_of(self)[0]);
     PyTypeObject *type = Py_TYPE(first.get());
+    if (!schema_of(self)->unpacks_pairs && !PyDict_Check(first.get())) {
+        return 0;
+    }
     if (!type->tp_iter && !PySequence_Check(first.get())) {
         return 0;
     }

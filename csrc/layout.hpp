@@ -48,6 +48,7 @@ struct Schema {
     unsigned int version;           // tp_version_tag for which the facts below were read
     bool mirror_dict;               // new instances keep the raw dict in step
     bool compiled_init;             // construction by create.cpp is exactly what __init__ does
+    bool unpacks_pairs;             // in a first field that is alone; if false, only a dict is unpacked
     bool fills_defaults;            // some absent parameter means more than None
     bool takes_all_fields;          // every field is a parameter
     bool plain_to_tuple;            // to_tuple is ours

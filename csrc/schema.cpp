@@ -33,6 +33,9 @@ static std::map<std::string, PyObject *> made_with;
 
 static void note_own_method(const char *name) { made_with[name] = Py_XNewRef(lookup(runtime.model_output, name)); }
 
+// What a class, or a base of its, says by an attribute of this name: yes, unless it is False.
+static bool is_on(PyTypeObject *type, const char *name) { return lookup(type, name) != Py_False; }
+
 static bool is_inherited_from_base(PyTypeObject *type, const char *name) {
     return lookup(type, name) == made_with.at(name);
 }
@@ -65,7 +68,7 @@ static Schema *new_schema() {
     schema->mirror_dict = true;
     schema->compiled_init = schema->fills_defaults = schema->takes_all_fields = false;
     schema->own_setattr = schema->fields_move = false;
-    schema->plain_to_tuple = schema->plain_items = true;
+    schema->plain_to_tuple = schema->plain_items = schema->unpacks_pairs = true;
     PyObject_GC_Track(as_object(schema));
     return schema;
 }
@@ -106,12 +109,11 @@ static PyObject *owned_unless_missing(const py::object &value, const py::handle 
     return value.is(missing) ? nullptr : Py_NewRef(value.ptr());
 }
 
-// Reads defaults and parameters anew; names must be those that schema has, if it has any.
-static void read_fields(Schema *schema, PyTypeObject *type) {
+// Reads defaults and parameters anew; names must be those that schema has, unless it is new.
+static void read_fields(Schema *schema, PyTypeObject *type, bool is_new) {
     py::module_ dataclasses = py::module_::import("dataclasses");
     py::handle missing = dataclasses.attr("MISSING");
     py::tuple declared = dataclasses.attr("fields")(py::handle(as_object(type)));
-    const bool is_new = schema->fields.empty();
     if (!is_new && declared.size() != schema->fields.size()) {
         type_error(full_name(type) + " changed its fields after its first use: declare a subclass instead");
     }
@@ -474,7 +476,8 @@ static Schema *seal_or_throw(PyTypeObject *type) {
         return runtime.no_fields;
     }
     py::handle cls(as_object(type));
-    if (!py::hasattr(cls, "__dataclass_fields__")) {
+    const bool is_declared = py::hasattr(cls, "__dataclass_fields__");
+    if (!is_declared && is_on(type, "__fastoutputs_needs_dataclass__")) {
         type_error(full_name(type) +
                    " is not a dataclass. This is a subclass of ModelOutput and so must use the @dataclass decorator.");
     }
@@ -482,8 +485,10 @@ static Schema *seal_or_throw(PyTypeObject *type) {
     Ref held = Ref(as_object(schema ? reinterpret_cast<Schema *>(Py_NewRef(as_object(schema))) : new_schema()));
     const bool is_new = !schema;
     schema = reinterpret_cast<Schema *>(held.get());
-    read_fields(schema, type);
-    if (schema->fields.empty()) {
+    if (is_declared) {
+        read_fields(schema, type, is_new);
+    }
+    if (is_declared && schema->fields.empty()) {
         throw py::value_error(py::str(cls.attr("__name__")).cast<std::string>() + " has no fields.");
     }
     if (is_new) {
@@ -503,6 +508,7 @@ static Schema *seal_or_throw(PyTypeObject *type) {
     }
     PyObject *mirror = _PyType_Lookup(type, mirror_dict_key);
     schema->mirror_dict = mirror != Py_False;
+    schema->unpacks_pairs = is_on(type, "__fastoutputs_unpacks_pairs__");
     schema->own_setattr = !stores_plainly && !is_frozen(py::reinterpret_borrow<py::object>(cls));
     schema->plain_to_tuple = is_plain(type, schema, "to_tuple");
     schema->plain_items = is_plain(type, schema, "keys") && is_plain(type, schema, "__getitem__");
