@@ -33,7 +33,8 @@ from transformers.models.clip import modeling_clip
 
 import fastoutputs
 from fastoutputs import modeling_outputs as ours
-from fastoutputs.integrations import transformers as integration
+from fastoutputs.integrations import install as integration
+from fastoutputs.integrations.transformers import LIBRARY
 
 ORIGINAL = transformers.utils.ModelOutput
 PLACES = ("transformers.utils", "transformers.utils.generic", "transformers.file_utils")
@@ -483,12 +484,10 @@ def test_a_transformers_without_the_original_is_refused_whole(
 ) -> None:
     bound = dict(vars(theirs))
     with monkeypatch.context() as patch:
-        patch.setattr(sys.modules[integration.HOME], "ModelOutput", wrong)
-        with pytest.raises(
-            fastoutputs.integrations.transformers.InstallError, match=r"no transformers\.utils"
-        ):
+        patch.setattr(sys.modules[LIBRARY.home], "ModelOutput", wrong)
+        with pytest.raises(integration.InstallError, match=r"no transformers\.utils"):
             fastoutputs.install()
-    assert dict(vars(theirs)) == bound and integration._state is None
+    assert dict(vars(theirs)) == bound and not integration._active
     fastoutputs.install()
 
 
@@ -519,6 +518,7 @@ def test_without_transformers() -> None:
             fastoutputs.install()
         except RuntimeError as error:
             assert "transformers is not installed" in str(error), error
+            assert isinstance(error, ImportError)
         else:
             raise AssertionError
         fastoutputs.uninstall()

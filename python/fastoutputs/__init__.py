@@ -12,7 +12,7 @@ from .model_output import ModelOutput, OutputMutationError, build_info, slots_on
 from .schema import schema
 
 if TYPE_CHECKING:
-    from .integrations.transformers import install, installed, uninstall
+    from .integrations.install import install, installed, uninstall
 
 __version__ = build_info()["version"]
 __all__ = [
@@ -29,7 +29,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in ("install", "installed", "uninstall"):  # seldom needed, and not cheap to import
-        return getattr(import_module(".integrations.transformers", __name__), name)
+        return getattr(import_module(".integrations.install", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

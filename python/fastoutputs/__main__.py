@@ -18,12 +18,17 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser(
         "run",
         help="start a script, or a module with -m, with fastoutputs.install() on",
-        usage="python -m fastoutputs run [--slots-only] (SCRIPT | -m MODULE) [ARGUMENT ...]",
+        usage="python -m fastoutputs run [--slots-only] [--diffusers] (SCRIPT | -m MODULE) [ARGUMENT ...]",
     )
     run.add_argument(
         "--slots-only",
         action="store_true",
         help="outputs without dict storage: install(mirror_dict=False)",
+    )
+    run.add_argument(
+        "--diffusers",
+        action="store_true",
+        help="those of diffusers, too: install(diffusers=True)",
     )
     run.add_argument("-m", dest="is_module", action="store_true", help="run a module by its name")
     run.add_argument("program", metavar="SCRIPT | MODULE")
@@ -47,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int | None:
         parsed.arguments,
         is_module=parsed.is_module,
         mirror_dict=not parsed.slots_only,
+        diffusers=parsed.diffusers,
     )
 
 

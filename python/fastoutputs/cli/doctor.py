@@ -13,11 +13,11 @@ from functools import partial
 from typing import Any
 
 from .. import build_info, install, modeling_outputs, uninstall
-from ..integrations.transformers import TESTED, InstallError, is_supported
+from ..integrations.install import LIBRARIES, InstallError, find_library
 
 __all__ = ["main"]
 
-LIBRARIES = ("torch", "transformers", "jax", "flax", "tensorflow", "diffusers")
+SHOWN = ("torch", "transformers", "jax", "flax", "tensorflow", "diffusers")
 
 
 def _version(library: str) -> str | None:
@@ -62,15 +62,17 @@ def main() -> int:
     _line("built by", f"{info.get('compiler', 'unknown')}, {info['build_type']}")
     _line("from", str(sys.modules["fastoutputs"].__path__[0]))
     print("Libraries")
-    for library in LIBRARIES:
-        version = _version(library)
+    versions = {name: _version(name) for name in SHOWN}
+    for name, version in versions.items():
         note = ""
-        if library == "transformers" and version:
-            tested = " and ".join(f"{major}.{minor}" for major, minor in TESTED)
-            note = "  supported" if is_supported(version) else f"  not tested; {tested} are"
-        _line(library, (version or "not there") + note)
-    print("install() would say")
-    if _version("transformers") is None:
+        if name in LIBRARIES and version:
+            library = find_library(name)
+            tested = library.tested_versions()
+            note = "  supported" if library.is_tested(version) else f"  not tested; {tested} are"
+        _line(name, (version or "not there") + note)
+    diffusers = versions["diffusers"] is not None
+    print(f"install({'diffusers=True' if diffusers else ''}) would say")
+    if versions["transformers"] is None:
         _line("", "transformers is not installed: there is nothing to install into")
         return 1
     try:
@@ -80,7 +82,7 @@ def main() -> int:
         _line("", f"transformers cannot make outputs here: {error}")
         return 1
     try:
-        report = install()
+        report = install(diffusers=diffusers)
     except InstallError as error:
         _line("", str(error))
         return 1

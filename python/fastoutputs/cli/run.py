@@ -13,14 +13,19 @@ __all__ = ["main"]
 
 
 def main(
-    program: str, arguments: Sequence[str], *, is_module: bool, mirror_dict: bool = True
+    program: str,
+    arguments: Sequence[str],
+    *,
+    is_module: bool,
+    mirror_dict: bool = True,
+    diffusers: bool = False,
 ) -> int | None:
     """Run it to its end, in this process; what it raises comes through."""
     if not is_module and not os.path.exists(program):
         print(f"python -m fastoutputs run: there is no file {program!r}", file=sys.stderr)
         return 2
     try:
-        install(mirror_dict=mirror_dict)
+        install(mirror_dict=mirror_dict, diffusers=diffusers)
     except RuntimeError as error:
         print(f"python -m fastoutputs run: {error}", file=sys.stderr)
         return 2

@@ -34,6 +34,10 @@ def substitutes() -> dict[Callable[..., Any], Callable[..., Any]]:
     def fields_of(cls: type[ModelOutput]) -> tuple[str, ...]:
         return _core.layout(cls).fields
 
+    @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+    def unpacks_pairs(cls: type[ModelOutput]) -> bool:
+        return getattr(cls, "__fastoutputs_unpacks_pairs__", True)
+
     def extra_keys(self: Any) -> list[str]:
         names = fields_of(type(self))
         return [key for key in dict.keys(self) if key not in names]
@@ -135,6 +139,8 @@ def substitutes() -> dict[Callable[..., Any], Callable[..., Any]]:
         for name in names[1:]:
             if getattr(self, name) is not None:
                 return
+        if not isinstance(first, dict) and not unpacks_pairs(type(self)):
+            return
         try:
             pairs = iter(first.items() if isinstance(first, dict) else first)
         except TypeError:

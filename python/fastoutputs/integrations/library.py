@@ -1,0 +1,56 @@
+"""What install() has to know of a library whose output classes it replaces, and whether that is there."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import importlib.util
+import sys
+from collections.abc import Mapping
+
+from ..model_output import ModelOutput
+
+__all__ = ["InstallError", "Library", "NotInstalledError"]
+
+
+class InstallError(RuntimeError):
+    """install() cannot work here; nothing has been changed."""
+
+
+class NotInstalledError(InstallError, ImportError):
+    """A library that install() is to change is not there."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Library:
+    name: str
+    """By which it is imported, and installed."""
+    home: str
+    """The module that defines the base of its output classes."""
+    base: str
+    """The name of that base."""
+    compiled: type[ModelOutput]
+    """What takes its place."""
+    tested: tuple[tuple[int, int], ...]
+    """The versions that the tests run."""
+    twins: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Where the library declares what we declare, too: its module -> ours."""
+
+    def version(self) -> str:
+        """Of what is imported, or would be; NotInstalledError if there is none."""
+        try:
+            if importlib.util.find_spec(self.name) is None:
+                raise ModuleNotFoundError
+        except (ModuleNotFoundError, ValueError):
+            raise NotInstalledError(
+                f"{self.name} is not installed: there is nothing to install into"
+            ) from None
+        found = getattr(sys.modules.get(self.name), "__version__", None)
+        return found if isinstance(found, str) else importlib.metadata.version(self.name)
+
+    def is_tested(self, version: str) -> bool:
+        return tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) in self.tested
+
+    def tested_versions(self) -> str:
+        """In words."""
+        return " and ".join(f"{major}.{minor}" for major, minor in self.tested)
