@@ -10,11 +10,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 from transformers import BertModel, BertTokenizer
-from transformers.models.bert import modeling_bert
 
 import fastoutputs
-
-from .swap import swapped
 
 SENTENCES = ("Hello, my dog is cute", "My puppy is adorable", "The stock market fell")
 IDS = [101, 7592, 1010, 2026, 3899, 2003, 10140, 102]
@@ -61,7 +58,7 @@ def show(console: Console) -> None:
     ask = {"output_hidden_states": True, "output_attentions": True}
 
     original = model(**batch, **ask)
-    with swapped(modeling_bert):
+    with fastoutputs.installed() as report:
         out = model(**batch, **ask)
         embeddings = sentence_embedding(
             model, tokenizer(list(SENTENCES), padding=True, return_tensors="pt")
@@ -70,6 +67,8 @@ def show(console: Console) -> None:
     assert not isinstance(original, fastoutputs.ModelOutput)
     count = same(original, out)
 
+    replaced = len(report.ours) + len(report.rebuilt)
+    console.print(f"with [cyan]fastoutputs.installed()[/]: {replaced} output classes replaced")
     console.print(f'"{SENTENCES[0]}" → {IDS}')
     console.print(f"→ MiniLM → [bold]{type(out).__name__}[/], compiled")
     console.print(f"[green]✓[/] all {count} tensors equal to those of transformers' own output\n")

@@ -1,8 +1,10 @@
-"""The demonstration: swapping leaves no trace, and models decode the same with either output."""
+"""The demonstration: what it times is what install() does, and models decode the same with either output."""
 
 from __future__ import annotations
 
+import dataclasses
 import io
+from functools import partial
 
 import pytest
 
@@ -14,11 +16,11 @@ pytest.importorskip("rich")
 import torch
 from rich.console import Console
 from transformers import BertConfig, BertModel
-from transformers.models.bert import modeling_bert
 from transformers.models.llama import modeling_llama
 
 import fastoutputs
-from demo import decode, swap
+from demo import decode
+from fastoutputs import installed
 
 pytestmark = pytest.mark.needs_torch
 
@@ -28,33 +30,23 @@ def llama() -> object:
     return decode.tiny_llama()
 
 
-def test_swap_restores_exactly() -> None:
-    before = [list(vars(module).items()) for module in (modeling_llama, modeling_bert)]
-    with swap.swapped(modeling_llama, modeling_bert) as used:
-        assert {"CausalLMOutputWithPast", "BertForPreTrainingOutput"} <= used.keys()
-        for name, cls in used.items():
-            assert issubclass(cls, fastoutputs.ModelOutput) and cls.__name__ == name
-    after = [list(vars(module).items()) for module in (modeling_llama, modeling_bert)]
-    for old, new in zip(before, after, strict=True):
-        assert [name for name, _ in old] == [name for name, _ in new]
-        assert all(one is other for (_, one), (_, other) in zip(old, new, strict=True))
+def test_no_variant_leaves_a_trace() -> None:
+    before = list(vars(modeling_llama).items())
+    for variant in decode.variants():
+        with pytest.raises(RuntimeError, match="inside"), variant.enter():
+            raise RuntimeError("inside")
+        assert list(vars(modeling_llama).items()) == before
 
 
-def test_swap_restores_after_an_error_and_when_nested() -> None:
-    original = modeling_llama.CausalLMOutputWithPast
-    with pytest.raises(RuntimeError, match="inside"), swap.swapped(modeling_llama):
-        with swap.swapped(modeling_llama):
-            pass
-        assert modeling_llama.CausalLMOutputWithPast is not original
-        raise RuntimeError("inside")
-    assert modeling_llama.CausalLMOutputWithPast is original
-
-
-def test_every_output_class_of_both_models_has_a_compiled_twin() -> None:
-    for module in (modeling_llama, modeling_bert):
-        for name, cls in vars(module).items():
-            is_output = isinstance(cls, type) and issubclass(cls, swap.ModelOutput)
-            assert not is_output or cls is swap.ModelOutput or swap.compiled(name), name
+def test_what_is_timed_is_what_install_does(llama: object) -> None:
+    _, in_step, slots_only = decode.variants()
+    with in_step.enter():
+        timed = [getattr(modeling_llama, name) for name in (decode.BASE, decode.HEAD)]
+    for variant, mirror_dict in (in_step, True), (slots_only, False):
+        same = dataclasses.replace(variant, enter=partial(installed, mirror_dict=mirror_dict))
+        decode.check_kind(llama, same)
+    with installed():
+        assert [getattr(modeling_llama, name) for name in (decode.BASE, decode.HEAD)] == timed
 
 
 def test_models_return_what_each_variant_is_about(llama: object) -> None:
@@ -89,7 +81,7 @@ def test_hidden_states_and_attentions_are_the_same_tensors() -> None:
     ask = {"output_hidden_states": True, "output_attentions": True}
     ids = torch.tensor([[1, 2, 3, 4]])
     original = model(ids, **ask)
-    with swap.swapped(modeling_bert):
+    with installed():
         out = model(ids, **ask)
     assert isinstance(out, fastoutputs.ModelOutput)
     # Two of its own, embeddings and two layers, two attentions.
