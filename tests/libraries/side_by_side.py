@@ -45,9 +45,8 @@ class Album:
             return (cls.__name__, [(key, self.picture(item)) for key, item in value.items()])
         if isinstance(value, (list, tuple)):
             return (cls.__name__, [self.picture(item) for item in value])
-        if hasattr(value, "layers") and cls.__name__.endswith("Cache"):
-            layers = [(layer.keys, layer.values) for layer in value.layers]
-            return (cls.__name__, self.picture(layers))
+        if cls.__name__.endswith("Cache"):
+            return (cls.__name__, self.picture(cached(value)))
         if dataclasses.is_dataclass(value):
             names = [field.name for field in dataclasses.fields(value)]
             return (cls.__name__, [(name, self.picture(getattr(value, name))) for name in names])
@@ -69,6 +68,18 @@ class Album:
             [(name, self.picture(getattr(value, name))) for name in names],
             [key in value for key in names],
         )
+
+
+def cached(cache: Any) -> Any:
+    """What a cache of transformers holds."""
+    if hasattr(cache, "self_attention_cache"):
+        return cache.self_attention_cache, cache.cross_attention_cache
+    held = []
+    for layer in cache.layers:
+        held.append((type(layer).__name__, layer.get_seq_length(), layer.keys, layer.values))
+        if hasattr(layer, "_quantized_keys"):  # these are the latest ones only
+            held.append([layer._quantized_keys.dequantize(), layer._quantized_values.dequantize()])
+    return held
 
 
 def tensor(value: torch.Tensor) -> Any:

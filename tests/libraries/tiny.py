@@ -27,6 +27,57 @@ LLAMA = {
 }
 
 
+# Others by the class that is mostly wanted. Encoder-decoders have two layers in each half.
+SIZES: dict[str, dict[str, Any]] = {
+    "GPT2LMHeadModel": {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 64},
+    "T5ForConditionalGeneration": {
+        "d_model": 16,
+        "d_kv": 8,
+        "d_ff": 32,
+        "num_layers": 2,
+        "num_heads": 2,
+        "decoder_start_token_id": 0,
+    },
+    "BartForConditionalGeneration": {
+        "d_model": 16,
+        "encoder_layers": 2,
+        "decoder_layers": 2,
+        "encoder_attention_heads": 2,
+        "decoder_attention_heads": 2,
+        "encoder_ffn_dim": 32,
+        "decoder_ffn_dim": 32,
+        "max_position_embeddings": 64,
+        "decoder_start_token_id": 1,
+        "forced_eos_token_id": None,
+    },
+    "ViTForImageClassification": {
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+        "image_size": 8,
+        "patch_size": 4,
+        "num_labels": 3,
+    },
+}
+SIZES["WhisperForConditionalGeneration"] = {
+    **SIZES["BartForConditionalGeneration"],
+    "num_mel_bins": 4,
+    "max_source_positions": 8,
+    "max_target_positions": 32,
+}
+LANGUAGE = {"vocab_size": 32, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": None}
+
+
+def model(name: str, cls: str = "", seed: int = 0, **config: Any) -> Any:
+    """A model of the size under this name, of that class if another than the name."""
+    torch.manual_seed(seed)
+    wanted = getattr(transformers, cls or name)
+    language = {} if "ViT" in name else LANGUAGE
+    settings = {**language, **SIZES[name], "attn_implementation": "eager", **config}
+    return wanted(wanted.config_class(**settings)).eval()
+
+
 def bert(cls: str = "BertForSequenceClassification", seed: int = 0, **config: Any) -> Any:
     torch.manual_seed(seed)
     return getattr(transformers, cls)(transformers.BertConfig(**BERT, **config))
