@@ -50,6 +50,8 @@ class Album:
         if dataclasses.is_dataclass(value):
             names = [field.name for field in dataclasses.fields(value)]
             return (cls.__name__, [(name, self.picture(getattr(value, name))) for name in names])
+        if hasattr(value, "__array_interface__"):  # an image
+            return self.picture(numpy.asarray(value))
         raise TypeError(f"a picture of {cls} would show nothing")
 
     def output(self, value: Any) -> Any:
