@@ -38,6 +38,10 @@ when_imported(
     lambda _: import_module(".integrations.torch", __name__).register_all(),
 )
 when_imported(
+    "optree",
+    lambda _: import_module(".integrations.optree", __name__).register_all(),
+)
+when_imported(
     "torch._dynamo",
     lambda _: import_module(".integrations.dynamo", __name__).register(),
 )

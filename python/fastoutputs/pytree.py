@@ -1,4 +1,7 @@
-"""Output classes as nodes of JAX's trees, with `replace` and flax's serialisation.
+"""Output classes as nodes of trees: how they are taken apart and put together again.
+
+torch's trees, in Python and in C++, and optree's have every output class as a node, whose children
+are the present items. JAX looks at the declared ones only, with all their fields as children:
 
     @tree_node
     @dataclass(frozen=True)
@@ -13,13 +16,22 @@ class is registered as soon as they are imported.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .integrations.imports import when_imported
 from .model_output import ModelOutput
 
-__all__ = ["FrozenOutput", "children_of", "replace", "static_of", "tree_node"]
+__all__ = [
+    "FrozenOutput",
+    "children_of",
+    "from_items",
+    "items_of",
+    "replace",
+    "static_of",
+    "tree_node",
+]
 
 Output = TypeVar("Output", bound=ModelOutput)
 
@@ -47,6 +59,19 @@ class _Registration:
 
     def __call__(self, _: object) -> None:
         import_module(f".integrations.{self._ours}", __package__).register(self._cls)
+
+
+def items_of(output: ModelOutput) -> tuple[list[Any], list[str]]:
+    """The present values, and their keys: the structure."""
+    return list(output.values()), list(output)
+
+
+def from_items(cls: type[Output], values: Iterable[Any], names: Iterable[str]) -> Output:
+    """The inverse of `items_of`; the values may be anything."""
+    output = cls.__new__(cls)  # the constructor would unpack a mapping in the first field
+    for name, value in zip(names, values):
+        output[name] = value
+    return output
 
 
 def children_of(cls: type[ModelOutput]) -> list[str]:

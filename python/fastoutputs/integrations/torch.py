@@ -8,31 +8,19 @@ returns. The children are the present items; the serialised name is that of the 
 # pyright: basic
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
 from torch.utils import _pytree as pytree
 
 from ..model_output import ModelOutput, for_each_class
+from ..pytree import from_items, items_of
 
 __all__ = ["register", "register_all"]
 
 
-def _flatten(output: ModelOutput) -> tuple[list[Any], list[str]]:
-    return list(output.values()), list(output)
-
-
 def _flatten_with_keys(output: ModelOutput) -> tuple[list[tuple[Any, Any]], list[str]]:
     return [(pytree.MappingKey(name), value) for name, value in output.items()], list(output)
-
-
-def _unflatten(cls: type[ModelOutput], values: Iterable[Any], names: list[str]) -> ModelOutput:
-    # Not by the constructor: the leaves may be anything, and a first field is unpacked there.
-    output = cls.__new__(cls)
-    for name, value in zip(names, values):
-        output[name] = value
-    return output
 
 
 def serialized_name(cls: type) -> str:
@@ -44,8 +32,8 @@ def register(cls: type[ModelOutput]) -> None:
     if cls not in pytree.SUPPORTED_NODES:
         pytree.register_pytree_node(
             cls,
-            _flatten,
-            partial(_unflatten, cls),
+            items_of,
+            partial(from_items, cls),
             serialized_type_name=serialized_name(cls),
             flatten_with_keys_fn=_flatten_with_keys,
         )

@@ -1,0 +1,38 @@
+"""optree: output classes as nodes of its global namespace, and so of every other, Keras 3's included."""
+
+# Classes and values here are anyone's, so their types are not known.
+# pyright: basic
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import optree
+
+from ..model_output import ModelOutput, for_each_class
+from ..pytree import from_items, items_of
+
+__all__ = ["register", "register_all"]
+
+_GLOBAL_NAMESPACE = getattr(optree.registry, "__GLOBAL_NAMESPACE")  # noqa: B009  # mangled otherwise
+
+
+def _flatten(output: ModelOutput) -> tuple[list[Any], tuple[str, ...], list[str]]:
+    values, names = items_of(output)
+    return values, tuple(names), names
+
+
+def register(cls: type[ModelOutput]) -> None:
+    """Make cls a node; ValueError if it is one already."""
+
+    def unflatten(names: tuple[str, ...], values: Iterable[Any]) -> ModelOutput:
+        return from_items(cls, values, names)
+
+    optree.register_pytree_node(
+        cls, _flatten, unflatten, path_entry_type=optree.MappingEntry, namespace=_GLOBAL_NAMESPACE
+    )
+
+
+def register_all() -> None:
+    """Make every output class a node, those to come included."""
+    for_each_class(register)
