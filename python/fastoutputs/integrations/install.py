@@ -19,6 +19,7 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -280,6 +281,8 @@ class _Installation:
                 module = sys.modules.get(name)
                 if module is None:
                     self._forget.append(when_imported(name, self._use_twins))
+            for name, change in library.patches.items():
+                self._forget.append(when_imported(name, partial(self._patch, change)))
 
     def _use_twins(self, module: ModuleType) -> None:
         """Bind our classes in a module that has just defined, on our base, what we declare, too."""
@@ -297,6 +300,13 @@ class _Installation:
             self._swaps.append(swap)
             swap.in_modules(classes, [module])
             self._note(swap)
+
+    def _patch(
+        self, change: Callable[[ModuleType], Callable[[], None]], module: ModuleType
+    ) -> None:
+        with _lock:
+            if self._is_active():
+                self._forget.append(change(module))
 
     def _note(self, swap: Swap) -> None:
         self.report.modules = list(dict.fromkeys([*self.report.modules, *swap.modules]))

@@ -6,7 +6,8 @@ import dataclasses
 import importlib.metadata
 import importlib.util
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from types import ModuleType
 
 from ..model_output import ModelOutput
 
@@ -35,6 +36,10 @@ class Library:
     """The versions that the tests run."""
     twins: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Where the library declares what we declare, too: its module -> ours."""
+    patches: Mapping[str, Callable[[ModuleType], Callable[[], None]]] = dataclasses.field(
+        default_factory=dict
+    )
+    """What else has to change: a module of the library -> what changes it, and returns a way back."""
 
     def version(self) -> str:
         """Of what is imported, or would be; NotInstalledError if there is none."""

@@ -1,8 +1,9 @@
-"""transformers: where its ModelOutput is, and which of its classes we declare, too."""
+"""transformers: where its ModelOutput is, which of its classes we declare, too, and what else changes."""
 
 from __future__ import annotations
 
 from ..model_output import ModelOutput
+from . import serving
 from .library import Library
 
 __all__ = ["LIBRARY"]
@@ -21,4 +22,5 @@ LIBRARY = Library(
         "transformers.models.bert.modeling_tf_bert": "fastoutputs.models.bert",
         "transformers.models.bert.modeling_flax_bert": "fastoutputs.models.bert",
     },
+    patches={"transformers.modeling_tf_utils": serving.patch},
 )
