@@ -46,7 +46,7 @@ test-%: # the container's tests on one Python, without torch: `make test-3.13`
 libraries: ## other libraries that pass outputs around: accelerate, peft, lightning, diffusers, ray and more
 	@$(ENSURE) build/venv/libraries $(LIBRARIES)
 	@echo "--- tests on Python $(MAIN), libraries that pass outputs around there"
-	@build/venv/libraries/bin/python -m pytest tests/libraries $(ARGS)
+	@build/venv/libraries/bin/python -m pytest tests/libraries tests/test_docs.py $(ARGS)
 
 frameworks: ## TensorFlow and Flax outputs beside the originals, in an environment of their own (3.5 GB)
 	@$(ENSURE) build/venv/frameworks $(FRAMEWORKS) --werror
