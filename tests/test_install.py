@@ -324,6 +324,27 @@ def test_classes_defined_while_installed() -> None:
     assert made["Derived"](loss=1).to_tuple() == ("mine", 1), "they stay what they are"
 
 
+def test_frozen_classes_that_transformers_defines_while_installed_come_back() -> None:
+    fastoutputs.install()
+
+    @dataclasses.dataclass(frozen=True)
+    class Base(transformers.utils.ModelOutput):
+        __module__ = modeling_clip.__name__
+        a: Any = None
+
+    @dataclasses.dataclass(frozen=True)
+    class Derived(Base):
+        __module__ = modeling_clip.__name__
+
+    made = {"Derived": Derived}
+    assert made["Derived"](1).to_tuple() == (1,), (
+        "what it keeps for its fields now is the container's"
+    )
+    fastoutputs.uninstall()
+    out = made["Derived"](1)
+    assert isinstance(out, ORIGINAL) and out.to_tuple() == (1,)
+
+
 def test_live_instances_stay_what_they_are_and_are_counted() -> None:
     old = theirs.CausalLMOutput(logits=1)
     report = fastoutputs.install()

@@ -15,8 +15,6 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from ..model_output import ModelOutput
-
 __all__ = ["rebuild"]
 
 # What belongs to the class object itself, or is made anew with it.
@@ -172,6 +170,4 @@ def rebuild(cls: type, bases: tuple[type, ...]) -> type:
 
 
 def _is_slot(value: Any) -> bool:
-    return isinstance(value, types.MemberDescriptorType) or (
-        type(value).__module__ == ModelOutput.__module__ and hasattr(value, "__set__")
-    )
+    return isinstance(value, (types.MemberDescriptorType, types.GetSetDescriptorType))
