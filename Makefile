@@ -46,12 +46,12 @@ test-%: # the container's tests on one Python, without torch: `make test-3.13`
 libraries: ## other libraries that pass outputs around: accelerate, peft, lightning, diffusers, ray and more
 	@$(ENSURE) build/venv/libraries $(LIBRARIES)
 	@echo "--- tests on Python $(MAIN), libraries that pass outputs around there"
-	@build/venv/libraries/bin/python -m pytest tests/libraries tests/test_docs.py $(ARGS)
+	@build/venv/libraries/bin/python -m pytest tests/libraries tests/test_docs.py tests/test_every_output_class.py $(ARGS)
 
 frameworks: ## TensorFlow and Flax outputs beside the originals, in an environment of their own (3.5 GB)
 	@$(ENSURE) build/venv/frameworks $(FRAMEWORKS) --werror
 	@echo "--- tests on Python $(MAIN), TensorFlow, Flax and transformers 4 there"
-	@build/venv/frameworks/bin/python -m pytest tests/frameworks $(ARGS)
+	@build/venv/frameworks/bin/python -m pytest tests/frameworks tests/test_every_output_class.py $(ARGS)
 
 bench: venv pybind-class ## measure, beside the alternatives
 	@$(BIN)/python -m bench $(ARGS)

@@ -1,10 +1,10 @@
-"""A picture of every output class of transformers, as JSON lines: run it as a program.
+"""Pictures of every output class of a library, as JSON lines: run it as a program.
 
-    python tests/every_output_class.py [STEP ...]
+    python tests/every_output_class.py transformers|diffusers [STEP ...]
 
 A step is `import` (every module that defines one), `install` or `uninstall`; they are taken in the
-order given. Modules that cannot be imported are listed, too, so that a comparison of two pictures
-shows it if one saw less than the other.
+order given, with pictures after each. Modules that cannot be imported are listed, too, so that a
+comparison of two pictures shows it if one saw less than the other.
 """
 
 from __future__ import annotations
@@ -14,18 +14,27 @@ import importlib
 import json
 import pickle
 import re
+import subprocess
 import sys
 import warnings
+from functools import cache
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 from unittest.mock import MagicMock
 
-# The one difference that is meant: where a class is ours, this is the module it says.
+# Where each library has the base of its output classes.
+BASES = {"transformers": "ModelOutput", "diffusers": "BaseOutput"}
+
+# The one difference that is meant: a class that is ours says our module, not the one that has it.
 TWINS = {
-    "fastoutputs.modeling_outputs": "transformers.modeling_outputs",
-    "fastoutputs.models.bert": "transformers.models.bert.modeling_bert",
+    "fastoutputs.modeling_outputs": ("transformers.modeling_outputs",),
+    "fastoutputs.modeling_tf_outputs": ("transformers.modeling_tf_outputs",),
+    "fastoutputs.modeling_flax_outputs": ("transformers.modeling_flax_outputs",),
+    "fastoutputs.models.bert": tuple(
+        f"transformers.models.bert.modeling_{kind}bert" for kind in ("", "tf_", "flax_")
+    ),
 }
 
 
@@ -41,7 +50,7 @@ class StandIn(ModuleType):
 
 
 class StandInFinder:
-    libraries = ("torchvision", "torchaudio")
+    libraries = ("torchvision", "torchaudio", "torchsde")
 
     def find_spec(self, name: str, path: object, target: object = None) -> ModuleSpec | None:
         return ModuleSpec(name, self) if name.partition(".")[0] in self.libraries else None
@@ -53,19 +62,30 @@ class StandInFinder:
         pass
 
 
-def modules() -> list[str]:
-    """Every module of transformers whose text derives a class from one with Output in its name."""
-    root = Path(importlib.import_module("transformers").__path__[0])
+def modules(library: str) -> list[str]:
+    """Every module of the library whose text derives a class from one with Output in its name."""
+    root = Path(importlib.import_module(library).__path__[0])
     found = []
     for file in sorted(root.rglob("*.py")):
         text = file.read_text(encoding="utf-8")
         if re.search(r"^class \w+\([^)]*Output", text, re.M):
-            found.append(".".join(("transformers", *file.relative_to(root).with_suffix("").parts)))
+            found.append(".".join((library, *file.relative_to(root).with_suffix("").parts)))
     return [name.removesuffix(".__init__") for name in found]
 
 
+def is_in(name: str, cls: type) -> bool:
+    """Whether the module of this name has the class under its own."""
+    return vars(sys.modules.get(name, sys)).get(cls.__name__) is cls
+
+
+def home_of(cls: type) -> str:
+    """The module that has the class, else the one it says."""
+    names = TWINS.get(cls.__module__, ())
+    return next((name for name in names if is_in(name, cls)), cls.__module__)
+
+
 def name_of(cls: type) -> str:
-    return f"{TWINS.get(cls.__module__, cls.__module__)}.{cls.__qualname__}"
+    return f"{home_of(cls)}.{cls.__qualname__}"
 
 
 def views(out: Any) -> dict[str, Any]:
@@ -73,7 +93,7 @@ def views(out: Any) -> dict[str, Any]:
     return {
         "items": list(out.items()),
         "tuple": list(out.to_tuple()),
-        "attributes": [getattr(out, field.name) for field in dataclasses.fields(out)],
+        "attributes": [getattr(out, field.name) for field in fields_of(type(out))],
         "repr": repr(out),
         "by index": [out[i] for i in range(len(out))] + [out[-1]] if out else [],
         "slice": list(out[:2]),
@@ -83,30 +103,30 @@ def views(out: Any) -> dict[str, Any]:
     }
 
 
+def fields_of(cls: Any) -> tuple[dataclasses.Field[Any], ...]:
+    return dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ()
+
+
 def picture(cls: Any) -> dict[str, Any]:
+    fields = fields_of(cls)
+    names = [field.name for field in fields] or ["no", "fields", "declared"]
+    required = {
+        field.name
+        for field in fields
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    }
     shown: dict[str, Any] = {
         "bases": [
-            name_of(base) for base in cls.__mro__ if base.__module__.startswith(("tr", "fast"))
+            name_of(base)
+            for base in cls.__mro__
+            if base.__module__.startswith((*BASES, "fast")) and base.__name__ not in BASES.values()
         ],
         "is dataclass": "__dataclass_fields__" in vars(cls),
         "documented": bool(cls.__doc__),
-    }
-    shown["bases"] = [base for base in shown["bases"] if not base.endswith(".ModelOutput")]
-    if not shown["is dataclass"]:
-        try:
-            cls()
-        except TypeError as error:
-            shown["refused"] = str(error)
-        return shown
-    names = [field.name for field in dataclasses.fields(cls)]
-    shown["fields"] = [
-        [field.name, field.default is dataclasses.MISSING or repr(field.default), field.init]
-        for field in dataclasses.fields(cls)
-    ]
-    required = {
-        field.name
-        for field in dataclasses.fields(cls)
-        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        "fields": [
+            [field.name, field.default is dataclasses.MISSING or repr(field.default), field.init]
+            for field in fields
+        ],
     }
     for title, chosen in {
         "all": names,
@@ -122,46 +142,83 @@ def picture(cls: Any) -> dict[str, Any]:
     return shown
 
 
-def import_all() -> None:
-    names = modules()
-    importlib.import_module("transformers.utils")  # which looks what is there
+def import_all(library: str) -> dict[str, str]:
+    """Those that could not be imported -> why."""
+    names = modules(library)
+    for name in ("transformers", library):
+        importlib.import_module(f"{name}.utils")  # which looks what is there
     sys.meta_path.append(StandInFinder())
+    failed = {}
     for name in names:
         try:
             importlib.import_module(name)
         except Exception as error:
-            text = f"{type(error).__name__}: {error}"
-            print(json.dumps({"module": name, "error": text}), file=written)
+            failed[name] = f"{type(error).__name__}: {error}"
+    return failed
 
 
-def output_classes() -> list[type]:
-    """Those that a module of transformers has under their own name."""
-    from transformers.utils import ModelOutput
-
+def output_classes(library: str) -> list[type]:
+    """Those that a module of the library has under their own name."""
     found: dict[type, None] = {}
-    pending = [ModelOutput]
+    pending = [getattr(importlib.import_module(f"{library}.utils"), BASES[library])]
     while pending:
         for cls in type.__subclasses__(pending.pop()):
-            reached = sys.modules.get(TWINS.get(cls.__module__, cls.__module__))
-            if cls not in found and vars(reached or sys).get(cls.__name__) is cls:
+            name = home_of(cls)
+            if name.startswith(f"{library}.") and is_in(name, cls):
                 found[cls] = None
             pending.append(cls)
     return list(found)
 
 
-def main(steps: list[str]) -> None:
-    warnings.simplefilter("ignore")
-    for step in steps:
-        if step == "import":
-            import_all()
+class Shot(NamedTuple):
+    """What one step left behind."""
+
+    classes: dict[str, Any]
+    """Pictures, by name."""
+    failed: dict[str, str]
+    """Modules that could not be imported -> why."""
+    compiled: int
+    """How many of the classes are."""
+
+
+@cache
+def shots(library: str, *steps: str) -> list[Shot]:
+    """A shot for each of the steps, taken in a process of their own."""
+    done = subprocess.run(
+        [sys.executable, __file__, library, *steps], capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = [Shot({}, {}, 0) for _ in steps]
+    for line in map(json.loads, done.stdout.splitlines()):
+        classes, failed, compiled = found[line["step"]]
+        if "error" in line:
+            failed[line["module"]] = line["error"]
         else:
-            getattr(importlib.import_module("fastoutputs"), step)()
-    for cls in output_classes():
-        compiled = any(base.__module__ == "fastoutputs" for base in cls.__mro__)
-        shown = {"class": name_of(cls), "compiled": compiled, "picture": picture(cls)}
-        print(json.dumps(shown), file=written)
+            classes[line["class"]] = line["picture"]
+            found[line["step"]] = Shot(classes, failed, compiled + line["compiled"])
+    return found
+
+
+def main(library: str, steps: list[str]) -> None:
+    warnings.simplefilter("ignore")
+    asked = {"diffusers": True} if library == "diffusers" else {}
+    failed: dict[str, str] = {}
+    for number, step in enumerate(steps):
+        if step == "import":
+            failed = import_all(library)
+        elif step == "install":
+            importlib.import_module("fastoutputs").install(**asked)
+        else:
+            importlib.import_module("fastoutputs").uninstall()
+        lines = [{"module": name, "error": error} for name, error in failed.items()]
+        if "import" in steps[: number + 1]:
+            for cls in output_classes(library):
+                compiled = any(base.__module__ == "fastoutputs" for base in cls.__mro__)
+                lines.append({"class": name_of(cls), "compiled": compiled, "picture": picture(cls)})
+        for line in lines:
+            print(json.dumps({"step": number, **line}), file=written)
 
 
 if __name__ == "__main__":
     written, sys.stdout = sys.stdout, sys.stderr  # importing some modules prints
-    main(sys.argv[1:])
+    main(sys.argv[1], sys.argv[2:])

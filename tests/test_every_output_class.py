@@ -1,59 +1,52 @@
-"""Every output class of transformers, with and without install(): no difference but the clock."""
+"""Every output class of transformers and diffusers, with and without install(): only the clock differs.
+
+Of those that are there: `make frameworks` has transformers 4 with TensorFlow and Flax, `make libraries` diffusers.
+"""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from functools import cache
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
+from importlib.util import find_spec
 
 import pytest
+from every_output_class import BASES, Shot, shots
 
 pytest.importorskip("torch")
-transformers = pytest.importorskip("transformers")
-pytestmark = pytest.mark.slow
+pytest.importorskip("transformers")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.parametrize("library", [name for name in BASES if find_spec(name)]),
+]
 
-PROGRAM = Path(__file__).with_name("every_output_class.py")
-
-
-@cache
-def pictures(*steps: str) -> tuple[dict[str, Any], dict[str, str], int]:
-    """By class name; by module that could not be imported; and how many classes are compiled."""
-    done = subprocess.run(
-        [sys.executable, str(PROGRAM), *steps], capture_output=True, text=True, timeout=600
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    lines = [json.loads(line) for line in done.stdout.splitlines()]
-    classes = {line["class"]: line["picture"] for line in lines if "class" in line}
-    failed = {line["module"]: line["error"] for line in lines if "module" in line}
-    return classes, failed, sum(line.get("compiled", False) for line in lines)
+AT_LEAST = {"transformers": 640, "diffusers": 180}
 
 
-def test_the_original_is_all_there() -> None:
-    classes, failed, compiled = pictures("import")
-    assert len(classes) > 800 and compiled == 0
+def after_import(library: str) -> list[Shot]:
+    return shots(library, "import", "install", "install", "uninstall")
+
+
+def before_import(library: str) -> list[Shot]:
+    return shots(library, "install", "import", "uninstall")
+
+
+def test_the_original_is_all_there(library: str) -> None:
+    classes, failed, compiled = after_import(library)[0]
+    assert len(classes) >= AT_LEAST[library] and compiled == 0
     # Templates that transformers generates its modules from; some were never meant to be imported.
     assert all("modular_" in name for name in failed), failed
 
 
-@pytest.mark.parametrize(
-    "steps", [("install", "import"), ("import", "install"), ("import", "install", "install")]
-)
-def test_installed(steps: tuple[str, ...]) -> None:
-    classes, failed, compiled = pictures(*steps)
-    original = pictures("import")
-    assert failed == original[1]
-    assert compiled == len(classes) == len(original[0])
-    for name, picture in original[0].items():
-        assert classes[name] == picture, name
+@pytest.mark.parametrize("when", ["before import", "after import", "twice"])
+def test_installed(library: str, when: str) -> None:
+    original, once, twice, _ = after_import(library)
+    shot = {"before import": before_import(library)[1], "after import": once, "twice": twice}[when]
+    assert shot.failed == original.failed
+    assert shot.compiled == len(shot.classes) == len(original.classes)
+    for name, picture in original.classes.items():
+        assert shot.classes[name] == picture, name
 
 
-@pytest.mark.parametrize(
-    "steps",
-    [("import", "install", "uninstall"), ("install", "import", "uninstall")],
-)
-def test_uninstalled(steps: tuple[str, ...]) -> None:
-    classes, _, compiled = pictures(*steps)
-    assert compiled == 0 and classes == pictures("import")[0]
+@pytest.mark.parametrize("when", [before_import, after_import])
+def test_uninstalled(library: str, when: Callable[[str], list[Shot]]) -> None:
+    shot = when(library)[-1]
+    assert shot.compiled == 0 and shot.classes == after_import(library)[0].classes
