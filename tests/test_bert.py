@@ -29,6 +29,7 @@ import fastoutputs
 FACTS = {
     facts["class"]: facts
     for facts in json.loads((Path(__file__).parent / "data" / "bert.json").read_text())
+    if facts["class"].startswith("Bert")  # frameworks/ has the others
 }
 
 WORDS = "[PAD] [UNK] [CLS] [SEP] [MASK] hello , my dog is cute ##r . a puppy eats".split()
