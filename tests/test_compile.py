@@ -6,6 +6,7 @@ import collections.abc
 import dataclasses
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -13,10 +14,11 @@ from containers import BASES, KINDS, OURS, Kind
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastoutputs import ModelOutput
+from fastoutputs import ModelOutput, slots_only
 
 torch = pytest.importorskip("torch")
 pytree = pytest.importorskip("torch.utils._pytree")
+CompileCounter = pytest.importorskip("torch._dynamo.testing").CompileCounter
 pytestmark = pytest.mark.needs_torch
 
 Operation = Callable[[Kind, Any, Any], Any]  # of the classes, a tensor, and an output made outside
@@ -386,6 +388,35 @@ def test_traced_as_eager_and_as_the_original(ours: Kind, name: str, backend: str
             kind = KINDS["original"]
             if outcome(kind, name, None)[:2] == eager[:2] and name not in WRONG_IN_THE_ORIGINAL:
                 assert outcome(kind, name, backend)[:2] == traced[:2]
+
+
+@pytest.mark.parametrize("block", [nullcontext, slots_only])
+def test_what_was_compiled_for_one_output_is_not_run_for_another(ours: Kind, block: Any) -> None:
+    """torch checks nothing of a dict that is empty but its size; that of a slots-only output is."""
+    compiles = CompileCounter()
+
+    def read(out: Any) -> Any:
+        return out.loss is None, out.hidden_states, len(out), list(out), out.to_tuple()[0] * 2
+
+    def given(**fields: Any) -> Any:
+        with block():
+            return ours.Out(**fields)
+
+    one_more = given(logits=torch.ones(2))
+    one_more["new"] = torch.ones(2)
+    outs = [
+        given(logits=torch.ones(2)),
+        given(logits=torch.ones(2), hidden_states=3),
+        given(logits=torch.ones(2), hidden_states=4),
+        given(loss=torch.ones(2)),
+        given(logits=torch.ones(2, 3, dtype=torch.float64)),
+        one_more,
+    ]
+    torch._dynamo.reset()
+    traced = torch.compile(read, fullgraph=True, backend=compiles, dynamic=False)
+    for _ in range(2):
+        assert [picture(traced(out)) for out in outs] == [picture(read(out)) for out in outs]
+    assert compiles.frame_count == len(outs)
 
 
 NAMES = ("loss", "logits", "hidden_states", "attentions")

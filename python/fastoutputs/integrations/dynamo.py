@@ -220,6 +220,7 @@ def _let_outputs_replay_themselves() -> None:
     """
     variables: Any = importlib.import_module("torch._dynamo.variables")
     trackers = variables.UserDefinedDictVariable
+    guard_by_attributes = _attribute_guards()
 
     class OutputStorage(variables.ConstDictVariable):  # type: ignore[misc]
         """The dict storage of an output; to be written at the end only if it has extra keys."""
@@ -239,6 +240,9 @@ def _let_outputs_replay_themselves() -> None:
             storage = variable._base_vt
             storage.__class__ = OutputStorage
             storage.fields = _core.layout(type(value)).fields
+            if variable.source is not None and not dict.__len__(value):
+                guard_by_attributes(variable.source)
+                storage.source = None  # or looking for extra keys would bring the other guards back
 
     def needs_slow_setattr(variable: Any) -> bool:
         cls: Any = type(variable.value)
@@ -247,3 +251,27 @@ def _let_outputs_replay_themselves() -> None:
 
     trackers.__init__ = __init__
     trackers.needs_slow_setattr = needs_slow_setattr
+
+
+def _attribute_guards() -> Callable[[Any], None]:
+    """What has a compiled function check the attributes of an output that came without storage.
+
+    Not public, either: torch would look at the dict storage first and, as that is empty, at nothing else.
+    """
+    guards: Any = importlib.import_module("torch._guards")
+    builders: Any = importlib.import_module("torch._dynamo.guards")
+    tracers: Any = importlib.import_module("torch._dynamo.symbolic_convert")
+    current, tracer = guards.TracingContext.get, tracers.InstructionTranslator.current_tx
+    install, is_of_type = builders.install_guard, builders.GuardBuilder.TYPE_MATCH
+
+    def has_no_storage(builder: Any, guard: Any) -> None:
+        builder.get_guard_manager(guard).add_dict_length_check_guard(
+            0, [f"dict.__len__({guard.name}) == 0"], guard.user_stack
+        )
+
+    def replace_guards(source: Any) -> None:
+        current().guards_context.dynamo_guards.remove_guards_with_source(source)
+        tracer().output.guard_on_key_order.discard(source)
+        install(source.make_guard(is_of_type), source.make_guard(has_no_storage))
+
+    return replace_guards
