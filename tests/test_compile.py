@@ -92,6 +92,24 @@ def of_the_base(kind: Kind, x: Any, out: Any) -> Any:
     return base({"a": x * 2}), base(b=x)
 
 
+def counting(cls: type) -> type:
+    @dataclasses.dataclass
+    class Counting(cls):
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            self.count = len(self)
+
+    return Counting
+
+
+COUNTING = {name: counting(kind.Out) for name, kind in KINDS.items()}
+
+
+@operation
+def with_a_post_init_of_its_own(kind: Kind, x: Any, out: Any) -> Any:
+    return COUNTING[kind.name](x * 2), COUNTING[kind.name]({"loss": x * 2, "logits": x})
+
+
 @operation
 def nested(kind: Kind, x: Any, out: Any) -> Any:
     return kind.Out(logits=kind.Out(loss=x * 2), hidden_states=(kind.Out(logits=x),))
@@ -336,6 +354,15 @@ def what_is_refused(kind: Kind, x: Any, out: Any) -> Any:
     except Exception:
         found += 1
     return found, out
+
+
+@operation
+def in_place_or(kind: Kind, x: Any, out: Any) -> Any:
+    try:
+        out |= {"logits": x}
+    except TypeError as caught:
+        return type(caught).__name__
+    return out
 
 
 def picture(value: Any) -> Any:

@@ -26,6 +26,8 @@ _DOCS = {
     "__contains__": "Whether a key is present.",
     "__eq__": "As dicts compare, where @dataclass has made no comparison of fields.",
     "__ne__": "The opposite of ==.",
+    "__ior__": "Refused with OutputMutationError.",
+    "__post_init__": "Unpack a mapping, or pairs, given as the only first field.",
 }
 
 compiled: dict[str, Callable[..., Any]] = {name: getattr(ModelOutput, name) for name in _DOCS}
