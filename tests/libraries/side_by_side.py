@@ -47,6 +47,8 @@ class Album:
             return (cls.__name__, [self.picture(item) for item in value])
         if cls.__name__.endswith("Cache"):
             return (cls.__name__, self.picture(cached(value)))
+        if cls.__name__.endswith("Distribution"):  # what an autoencoder of diffusers draws from
+            return (cls.__name__, self.picture(value.parameters))
         if dataclasses.is_dataclass(value):
             names = [field.name for field in dataclasses.fields(value)]
             return (cls.__name__, [(name, self.picture(getattr(value, name))) for name in names])

@@ -11,7 +11,8 @@ __all__ = ["LIBRARY", "BaseOutput"]
 class BaseOutput(ModelOutput):
     """As diffusers' BaseOutput: a first field is unpacked only if it is a dict, never a list of pairs.
 
-    A class derived from it may go without @dataclass: it has the keys that it is given then.
+    A class derived from it may go without @dataclass: it has the keys that it is given then. Unlike
+    there, and as in transformers, a field that was None has its key once its attribute is set.
     """
 
     # Read by the container, along the bases.
