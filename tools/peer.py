@@ -15,20 +15,21 @@ tests of generate and of export, which it does not give with its sources.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import subprocess
 import sys
 import tarfile
 import time
-import xml.etree.ElementTree as ElementTree
 from collections import Counter
-from pathlib import Path
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import venvs
 
 FOLDER = venvs.ROOT / "build" / "peer"
-MODELS = venvs.ROOT / "tools" / "peer_models.py"
+TOOLS = venvs.ROOT / "tools"
+MODELS = TOOLS / "peer_models.py"
 TESTS = FOLDER / "transformers_tests"
 
 # Modules that the common tests import and the sources lack, and the one name that each must have.
@@ -46,12 +47,20 @@ RUNS = {
     "ours": (["-m", "fastoutputs", "run", "-m"], "fastoutputs"),
 }
 
-Test = tuple[str, str]  # class and method
-
 
 class Outcome(NamedTuple):
-    kind: str  # passed, skipped or failed
-    why: str
+    """What tools/peer_report.py says of a test: how often each, as it counts, with each subtest of it."""
+
+    passed: int
+    skipped: int
+    failed: int
+    why: str  # the first line of the first failure
+
+    def is_good(self) -> bool:
+        return self.passed > 0 and not self.failed
+
+    def is_as_good_as(self, other: Outcome) -> bool:
+        return not self.failed and self.passed >= other.passed
 
 
 def unpack() -> None:
@@ -74,52 +83,38 @@ def unpack() -> None:
         (TESTS / name).write_text(f"class {mixin}:\n    pass\n")
 
 
-def start(run: str, tests: list[Test], arguments: list[str]) -> subprocess.Popen[bytes]:
+def start(run: str, tests: list[str], options: list[str]) -> subprocess.Popen[bytes]:
     """One run; it leaves a report and a log named after it."""
-    names = [f"{MODELS}::{model}::{method}" for model, method in tests] or [str(MODELS)]
-    options = ["-q", "-p", "no:cacheprovider", "-W", "ignore", "-c", "pytest.ini"]
-    options += [f"--junit-xml={run}.xml", "-k", f"not {DESELECTED}", *arguments]
     (FOLDER / "pytest.ini").write_text("[pytest]\n")  # and not that of the project
-    (FOLDER / f"{run}.xml").unlink(missing_ok=True)
+    (FOLDER / f"{run}.json").unlink(missing_ok=True)
+    common = ["-q", "-p", "no:cacheprovider", "-W", "ignore", "-c", "pytest.ini"]
+    report = ["-p", "peer_report", f"--peer-report={run}.json"]
     with open(FOLDER / f"{run}.log", "wb") as log:
         return subprocess.Popen(
-            [sys.executable, *RUNS[run][0], "pytest", *options, *names],
+            [sys.executable, *RUNS[run][0], "pytest", *common, *report, *options, *tests],
             cwd=FOLDER,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONPATH": str(FOLDER), "HF_HUB_OFFLINE": "1"},
+            env={**os.environ, "PYTHONPATH": f"{FOLDER}{os.pathsep}{TOOLS}", "HF_HUB_OFFLINE": "1"},
         )
 
 
-def read(run: str) -> dict[Test, Outcome]:
+def read(run: str) -> dict[str, Outcome]:
     """What a run reported, if it was what it should have been."""
-    report = FOLDER / f"{run}.xml"
-    if not report.exists():
+    try:
+        report = json.loads((FOLDER / f"{run}.json").read_text())
+    except FileNotFoundError:
         log = (FOLDER / f"{run}.log").read_text(errors="replace")
-        raise venvs.Failed(f"{log[-3000:]}\nthe run with {run} outputs left no report")
-    (suite,) = ElementTree.parse(report).getroot()
-    used = {
-        found.get("value") for found in suite.iter("property") if found.get("name") == "outputs"
-    }
-    if used != {RUNS[run][1]}:
-        raise venvs.Failed(f"the run with {run} outputs used those of {used or 'nobody'}")
-    found = {}
-    for case in suite.iter("testcase"):
-        model = str(case.get("classname")).rpartition(".")[2]
-        outcome = Outcome("passed", "")
-        for child in case:
-            if child.tag in ("failure", "error"):
-                outcome = Outcome("failed", (child.get("message") or "").partition("\n")[0][:200])
-            elif child.tag == "skipped":
-                outcome = Outcome("skipped", child.get("message") or "")
-        found[model, str(case.get("name"))] = outcome
-    return found
+        raise venvs.Failed(f"{log[-3000:]}\nthe run with {run} left no report") from None
+    if report["outputs"] != RUNS[run][1]:
+        raise venvs.Failed(f"the run with {run} used the outputs of {report['outputs']}")
+    return {test: Outcome(**found) for test, found in report["tests"].items()}
 
 
-def both(tests: list[Test], arguments: list[str]) -> dict[str, dict[Test, Outcome]]:
-    """All tests, or some, in both runs at a time."""
-    processes = [start(run, tests, arguments) for run in RUNS]
+def both(tests: list[str], options: list[str]) -> tuple[dict[str, Outcome], dict[str, Outcome]]:
+    """Both runs at a time."""
+    processes = [start(run, tests, options) for run in RUNS]
     deadline = time.monotonic() + LIMIT
     try:
         for process in processes:
@@ -129,52 +124,65 @@ def both(tests: list[Test], arguments: list[str]) -> dict[str, dict[Test, Outcom
     finally:
         for process in processes:
             process.kill()
-    return {run: read(run) for run in RUNS}
+    return read("original"), read("ours")
 
 
-def lost(results: dict[str, dict[Test, Outcome]]) -> list[Test]:
-    ours = results["ours"]
+def lost(original: dict[str, Outcome], ours: dict[str, Outcome]) -> list[str]:
     return [
         test
-        for test, outcome in results["original"].items()
-        if outcome.kind == "passed" and (test not in ours or ours[test].kind != "passed")
+        for test, outcome in original.items()
+        if outcome.is_good() and (test not in ours or not ours[test].is_as_good_as(outcome))
     ]
 
 
-def passed(results: dict[Test, Outcome]) -> Counter[str]:
-    return Counter(model for (model, _), outcome in results.items() if outcome.kind == "passed")
+def by_model(tests: Iterable[str]) -> Counter[str]:
+    return Counter(test.split("::")[1] for test in tests)
+
+
+def passed(results: dict[str, Outcome]) -> Counter[str]:
+    return by_model(test for test, outcome in results.items() if outcome.is_good())
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     parser.add_argument("-k", metavar="EXPRESSION", help="only these, as of pytest")
     chosen = parser.parse_args().k
-    arguments = ["-k", f"({chosen}) and not {DESELECTED}"] if chosen else []
+    only = f"not {DESELECTED}" + (f" and ({chosen})" if chosen else "")
     FOLDER.mkdir(parents=True, exist_ok=True)
     try:
         unpack()
-        results = both([], arguments)
-        suspects = lost(results)
-        again = both(suspects, []) if suspects else {run: {} for run in RUNS}
+        original, ours = both([str(MODELS)], ["-k", only])
+        suspects = lost(original, ours)
+        again = (
+            both([f"{MODELS}::{test.partition('::')[2]}" for test in suspects], [])
+            if suspects
+            else ({}, {})
+        )
     except venvs.Failed as failure:
         print(failure, file=sys.stderr)
         return 1
-    gone = lost(again)
+    gone = lost(*again)
 
-    original, ours = passed(results["original"]), passed(results["ours"])
-    losses = Counter(model for model, _ in gone)
-    models = sorted({model for model, _ in results["original"]})
+    good, our_good, losses, models = (
+        passed(original),
+        passed(ours),
+        by_model(gone),
+        by_model(original),
+    )
     print(f"{'passed with':20}{'original':>10}{'ours':>10}{'lost':>10}")
     for model in models:
-        print(f"{model:20}{original[model]:10}{ours[model]:10}{losses[model]:10}")
+        print(f"{model:20}{good[model]:10}{our_good[model]:10}{losses[model]:10}")
     for test in suspects:
-        outcome = again["ours"].get(test) if test in gone else None
-        what = f"lost: {outcome.why}" if outcome else "only the second time as with the original"
-        print(f"{'::'.join(test)}: {what}")
-    few = [] if chosen else [model for model in models if original[model] < FEWEST]
+        what = "as with the original when run again"
+        if test in gone:
+            what = "lost: " + (again[1][test].why if test in again[1] else "not even run")
+        print(f"{test.partition('::')[2]}: {what}")
+    few = [] if chosen else [model for model in models if good[model] < FEWEST]
     if few or not models:
-        print(f"fewer than {FEWEST} pass with the original: {', '.join(few) or 'no test was run'}")
-    print(f"peer: {original.total()} with the original, {ours.total()} with ours, {len(gone)} lost")
+        print(f"fewer than {FEWEST} pass with the original: {', '.join(few) or 'none was run'}")
+    print(
+        f"peer: {good.total()} pass with the original, {our_good.total()} with ours, {len(gone)} lost"
+    )
     return 1 if gone or few or not models else 0
 
 

@@ -7,10 +7,9 @@ runs them over: these stand in their place.
 from __future__ import annotations
 
 import unittest
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import pytest
 import torch
 import transformers
 
@@ -33,19 +32,6 @@ PICTURE = {"hidden_size": SIZE, "num_hidden_layers": LAYERS, "num_attention_head
 PICTURE |= {"intermediate_size": 37, "image_size": IMAGE, "patch_size": PATCH}
 
 
-@pytest.fixture(autouse=True, scope="session")
-def whose_outputs(record_testsuite_property: Callable[[str, object], None]) -> None:
-    """For the report, so that a run which was not what it should be is noticed."""
-    record_testsuite_property("outputs", transformers.utils.ModelOutput.__module__)
-    torch.set_num_threads(1)
-
-
-@pytest.fixture(autouse=True)
-def repeatable() -> None:
-    """The same weights and inputs in both runs."""
-    transformers.set_seed(0)
-
-
 def text() -> dict[str, Any]:
     # None of the first few numbers, which mean padding, begin and end.
     ids = ids_tensor([BATCH, LENGTH], VOCABULARY - 5) + 5
@@ -53,8 +39,10 @@ def text() -> dict[str, Any]:
 
 
 def text_pair() -> dict[str, Any]:
-    decoder = {f"decoder_{name}": value for name, value in text().items()}
-    return text() | decoder
+    both = text() | {f"decoder_{name}": value for name, value in text().items()}
+    for name in ("input_ids", "decoder_input_ids"):
+        both[name][:, -1] = 1  # the end, which T5 classifies by
+    return both
 
 
 def picture() -> dict[str, Any]:
@@ -72,6 +60,7 @@ class Tiny:
     is_training = True
     batch_size = BATCH
     num_choices = 4
+    num_masks = 3
     image_size, patch_size = IMAGE, PATCH
     hidden_size, num_hidden_layers, num_attention_heads = SIZE, LAYERS, HEADS
 
@@ -80,8 +69,11 @@ class Tiny:
         config: Callable[[], Any],
         inputs: Callable[[], dict[str, Any]],
         seq_length: int = LENGTH,
+        *,
+        more_labels: Mapping[str, dict[str, tuple[int, ...]]] | None = None,
         **more: Any,
     ) -> None:
+        self.more_labels = more_labels or {}  # model -> name -> shape
         self.get_config, self._inputs, self.seq_length = config, inputs, seq_length
         vars(self).update(more)
 
@@ -93,7 +85,20 @@ def classes(prefix: str, *names: str) -> tuple[type, ...]:
     return tuple(getattr(transformers, prefix + name) for name in names)
 
 
-class BertTest(ModelTesterMixin, unittest.TestCase):
+class Common(ModelTesterMixin):
+    """The common tests, which know what most models are trained on."""
+
+    def _prepare_for_class(
+        self, inputs_dict: dict[str, Any], model_class: type, return_labels: bool = False
+    ) -> dict[str, Any]:
+        inputs = super()._prepare_for_class(inputs_dict, model_class, return_labels)
+        if return_labels:
+            for name, shape in self.model_tester.more_labels.get(model_class.__name__, {}).items():
+                inputs[name] = torch.zeros(shape, dtype=torch.long)
+        return inputs
+
+
+class BertTest(Common, unittest.TestCase):
     all_model_classes = classes(
         "Bert",
         *("Model", "LMHeadModel", "ForMaskedLM", "ForMultipleChoice", "ForNextSentencePrediction"),
@@ -102,10 +107,15 @@ class BertTest(ModelTesterMixin, unittest.TestCase):
     )
 
     def setUp(self) -> None:
-        self.model_tester = Tiny(lambda: transformers.BertConfig(**TEXT), text)
+        pretraining = {"labels": (BATCH, LENGTH), "next_sentence_label": (BATCH,)}
+        self.model_tester = Tiny(
+            lambda: transformers.BertConfig(**TEXT),
+            text,
+            more_labels={"BertForPreTraining": pretraining},
+        )
 
 
-class GPT2Test(ModelTesterMixin, unittest.TestCase):
+class GPT2Test(Common, unittest.TestCase):
     all_model_classes = classes(
         "GPT2",
         *("Model", "LMHeadModel", "DoubleHeadsModel", "ForQuestionAnswering"),
@@ -116,11 +126,13 @@ class GPT2Test(ModelTesterMixin, unittest.TestCase):
         sizes = {"n_embd": SIZE, "n_layer": LAYERS, "n_head": HEADS, "n_positions": 64}
         ends = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
         self.model_tester = Tiny(
-            lambda: transformers.GPT2Config(vocab_size=VOCABULARY, **sizes, **ends), text
+            lambda: transformers.GPT2Config(vocab_size=VOCABULARY, **sizes, **ends),
+            text,
+            more_labels={"GPT2DoubleHeadsModel": {"labels": (BATCH, LENGTH)}},
         )
 
 
-class LlamaTest(ModelTesterMixin, unittest.TestCase):
+class LlamaTest(Common, unittest.TestCase):
     all_model_classes = classes(
         "Llama",
         *("Model", "ForCausalLM", "ForQuestionAnswering", "ForSequenceClassification"),
@@ -133,7 +145,7 @@ class LlamaTest(ModelTesterMixin, unittest.TestCase):
         )
 
 
-class T5Test(ModelTesterMixin, unittest.TestCase):
+class T5Test(Common, unittest.TestCase):
     all_model_classes = classes(
         "T5",
         *("Model", "ForConditionalGeneration", "ForSequenceClassification"),
@@ -150,18 +162,21 @@ class T5Test(ModelTesterMixin, unittest.TestCase):
         )
 
 
-class ViTTest(ModelTesterMixin, unittest.TestCase):
+class ViTTest(Common, unittest.TestCase):
     all_model_classes = classes("ViT", "Model", "ForImageClassification", "ForMaskedImageModeling")
     test_resize_embeddings = False  # there are no tokens
 
     def setUp(self) -> None:
         # A masked image is put together again from cells as large as a patch.
         self.model_tester = Tiny(
-            lambda: transformers.ViTConfig(**PICTURE, encoder_stride=PATCH), picture, PATCHES
+            lambda: transformers.ViTConfig(**PICTURE, encoder_stride=PATCH),
+            picture,
+            PATCHES,
+            mask_length=PATCHES - 1,
         )
 
 
-class WhisperTest(ModelTesterMixin, unittest.TestCase):
+class WhisperTest(Common, unittest.TestCase):
     all_model_classes = classes("Whisper", "Model", "ForConditionalGeneration")
     is_encoder_decoder = True
     test_missing_keys = False  # the positions of the encoder are computed
@@ -181,6 +196,7 @@ class WhisperTest(ModelTesterMixin, unittest.TestCase):
         self.model_tester = Tiny(
             lambda: transformers.WhisperConfig(**sizes, **ends),
             sound,
+            more_labels={"WhisperForConditionalGeneration": {"labels": (BATCH, LENGTH)}},
             encoder_seq_length=FRAMES // 2,
             key_length=FRAMES // 2,
         )
@@ -194,7 +210,7 @@ def clip() -> Any:
     )
 
 
-class CLIPTest(ModelTesterMixin, unittest.TestCase):
+class CLIPTest(Common, unittest.TestCase):
     all_model_classes = classes("CLIP", "Model")
     has_attentions = False  # those of its halves are tested below
     test_resize_embeddings = False
@@ -209,16 +225,16 @@ class CLIPTest(ModelTesterMixin, unittest.TestCase):
         )
 
 
-class CLIPTextTest(ModelTesterMixin, unittest.TestCase):
+class CLIPTextTest(Common, unittest.TestCase):
     all_model_classes = classes("CLIPText", "Model", "ModelWithProjection")
 
     def setUp(self) -> None:
-        self.model_tester = Tiny(lambda: clip().text_config, text)
+        self.model_tester = Tiny(lambda: clip().text_config, text, is_training=False)
 
 
-class CLIPVisionTest(ModelTesterMixin, unittest.TestCase):
+class CLIPVisionTest(Common, unittest.TestCase):
     all_model_classes = classes("CLIPVision", "Model", "ModelWithProjection")
     test_resize_embeddings = False
 
     def setUp(self) -> None:
-        self.model_tester = Tiny(lambda: clip().vision_config, picture, PATCHES)
+        self.model_tester = Tiny(lambda: clip().vision_config, picture, PATCHES, is_training=False)
