@@ -36,6 +36,7 @@ MODES: dict[str, dict[str, Any]] = {
     "beam search": {"num_beams": 3, "num_return_sequences": 2},
     "beam sample": {"num_beams": 2, "do_sample": True, "top_p": 0.9},
     "prompt lookup": {"prompt_lookup_num_tokens": 2},
+    "prompt in chunks": {"prefill_chunk_size": 2},
     "static cache": {"cache_implementation": "static"},
     "static cache, beams": {"cache_implementation": "static", "num_beams": 2},
 }
@@ -47,10 +48,29 @@ CLASSES = {
 }
 
 
+# What is asked for by `output_...` -> the keys that it is returned as, by a decoder and by an encoder-decoder.
+KEYS = {
+    "scores": (["scores"], ["scores"]),
+    "logits": (["logits"], ["logits"]),
+    "hidden_states": (["hidden_states"], ["encoder_hidden_states", "decoder_hidden_states"]),
+    "attentions": (
+        ["attentions"],
+        ["encoder_attentions", "decoder_attentions", "cross_attentions"],
+    ),
+}
+
+
 def generate(model: Any, rows: int = 2, **how: Any) -> Any:
     torch.manual_seed(0)
     ids = tiny.batch()["input_ids"][:rows]
     return model.generate(ids, **{"max_new_tokens": 4, "do_sample": False, **how})
+
+
+def is_complete(out: Any, model: Any, steps: int) -> None:
+    once = {"encoder_hidden_states": 3, "encoder_attentions": 2}  # for each layer
+    for keys in KEYS.values():
+        for key in keys[model.config.is_encoder_decoder]:
+            assert len(out[key]) == once.get(key, steps)
 
 
 @pytest.mark.parametrize("model, mode", itertools.product(MODELS, MODES))
@@ -64,6 +84,28 @@ def test_modes(same: Same, model: str, mode: str) -> None:
         assert ("past_key_values" in out) is how.get("use_cache", True)
         beams = "num_beams" in how
         assert type(out).__name__ == CLASSES[beams, made.config.is_encoder_decoder]
+        is_complete(out, made, steps=4)
+        if "past_key_values" in out:
+            cache = getattr(out.past_key_values, "self_attention_cache", out.past_key_values)
+            assert type(cache).__name__ == ("StaticCache" if "static" in mode else "DynamicCache")
+        return out
+
+    same(scenario)
+
+
+@pytest.mark.parametrize("model, beams, asked", itertools.product(MODELS, [1, 2], KEYS))
+def test_one_thing_asked_for(same: Same, model: str, beams: int, asked: str) -> None:
+    """None of the others is there."""
+
+    def scenario() -> Any:
+        made = MODELS[model]()
+        how = {"return_dict_in_generate": True, f"output_{asked}": True, "num_beams": beams}
+        out = generate(made, **how)
+        everything = {key for keys in KEYS.values() for key in keys[made.config.is_encoder_decoder]}
+        found = set(KEYS[asked][made.config.is_encoder_decoder])
+        assert set(out) & everything == found
+        assert all(out[key] is not None for key in found)
+        assert all(getattr(out, key) is None for key in everything - found)
         return out
 
     same(scenario)
@@ -83,6 +125,12 @@ def test_only_the_ids_are_asked_for(same: Same, model: str) -> None:
     same(scenario, outputs=4)
 
 
+@pytest.mark.parametrize("model", ["llama", "gpt2"])
+def test_guided(same: Same, model: str) -> None:
+    """By what the model says without the prompt: the outputs of further forwards, and the caches in them."""
+    same(lambda: generate(MODELS[model](), **ALL, guidance_scale=1.5))
+
+
 @pytest.mark.parametrize("model, sample", itertools.product(MODELS, [False, True]))
 def test_assisted(same: Same, model: str, sample: bool) -> None:
     def scenario() -> Any:
@@ -91,7 +139,10 @@ def test_assisted(same: Same, model: str, sample: bool) -> None:
         assistant.generation_config.num_assistant_tokens = 3
         assistant.generation_config.assistant_confidence_threshold = 0.0
         how = {"assistant_model": assistant, "do_sample": sample, "max_new_tokens": 6}
-        return generate(made, 1, **ALL, **how)
+        out = generate(made, 1, **ALL, **how)
+        assert type(out).__name__ == CLASSES[False, made.config.is_encoder_decoder]
+        is_complete(out, made, steps=6)
+        return out
 
     same(scenario)
 
@@ -265,7 +316,11 @@ def test_what_is_refused(same: Same) -> None:
             {"dola_layers": "low"},
             {"prompt_lookup_num_tokens": 2, "use_cache": False},
         ]
-        return [raised(lambda: generate(model, 1, **way)) for way in ways]
+        quantised = {"cache_implementation": "quantized"}
+        return [
+            *(raised(lambda: generate(model, 1, **way)) for way in ways),
+            raised(lambda: generate(MODELS["t5"](), 1, **quantised)),
+        ]
 
     for refusal in same(scenario, outputs=0)[1]:
         assert "raised" in repr(refusal)
