@@ -3,8 +3,8 @@
 A pipeline takes a batch apart and makes an output of the same class for each row (`pt_utils`), moves them by
 making outputs of the base class, and adds keys that no class declares.
 
-Question answering about plain text left transformers with 4; tests/frameworks has it. The generation of masks
-needs torchvision.
+Question answering about plain text left transformers with 4; tests/frameworks has it. That about tables needs
+pandas, the generation of masks torchvision, and videos PyAV.
 """
 
 from __future__ import annotations
@@ -140,6 +140,113 @@ def clip() -> dict[str, Any]:
         "model": small("CLIPModel", **config),
         "tokenizer": tokenizer(),
         "image_processor": processor("CLIP", **crop),
+    }
+
+
+def clap() -> dict[str, Any]:
+    text = {**ENCODER, "vocab_size": 32, "max_position_embeddings": 32}
+    audio = {
+        "window_size": 4,
+        "num_mel_bins": 8,
+        "spec_size": 32,
+        "hidden_size": 16,
+        "patch_embeds_hidden_size": 8,
+        "depths": [1, 1],
+        "num_hidden_layers": 2,
+        "num_attention_heads": [1, 1],
+    }
+    config = {"text_config": text, "audio_config": audio, "projection_dim": 8}
+    extractor = transformers.ClapFeatureExtractor(
+        feature_size=8,
+        sampling_rate=1600,
+        hop_length=16,
+        max_length_s=1,
+        fft_window_size=64,
+        frequency_max=800,
+        truncation="rand_trunc",
+    )
+    return {
+        "model": small("ClapModel", **config),
+        "tokenizer": tokenizer(),
+        "feature_extractor": extractor,
+    }
+
+
+def vits() -> dict[str, Any]:
+    model = small(
+        "VitsModel",
+        **{**ENCODER, "intermediate_size": 16},
+        vocab_size=32,
+        ffn_dim=16,
+        flow_size=8,
+        spectrogram_bins=8,
+        upsample_initial_channel=16,
+        upsample_rates=[2, 2],
+        upsample_kernel_sizes=[4, 4],
+        resblock_kernel_sizes=[3],
+        resblock_dilation_sizes=[[1]],
+        duration_predictor_filter_channels=8,
+        prior_encoder_num_wavenet_layers=1,
+        posterior_encoder_num_wavenet_layers=1,
+    )
+    return {"model": model, "tokenizer": tokenizer()}
+
+
+def musicgen() -> dict[str, Any]:
+    decoder = {
+        "vocab_size": 8,
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "ffn_dim": 32,
+        "num_codebooks": 2,
+        "max_position_embeddings": 32,
+        "pad_token_id": 8,
+        "bos_token_id": 8,
+    }
+    audio = {
+        "sampling_rate": 1600,
+        "num_filters": 4,
+        "hidden_size": 8,
+        "codebook_size": 8,
+        "codebook_dim": 8,
+        "upsampling_ratios": [4, 4],
+        "num_lstm_layers": 1,
+        "target_bandwidths": [0.6],
+    }
+    text = tiny.model("T5ForConditionalGeneration").config
+    config = transformers.MusicgenConfig(
+        text_encoder={**text.to_dict(), "model_type": "t5"},
+        audio_encoder={**audio, "model_type": "encodec"},
+        decoder=decoder,
+    )
+    torch.manual_seed(0)
+    model = transformers.MusicgenForConditionalGeneration(config).eval()
+    model.generation_config.decoder_start_token_id = 8
+    return {"model": model, "tokenizer": tokenizer()}
+
+
+def superglue() -> dict[str, Any]:
+    points = {
+        "encoder_hidden_sizes": [8, 8, 8, 8],
+        "decoder_hidden_size": 8,
+        "descriptor_decoder_dim": 8,
+        "border_removal_distance": 1,
+        "max_keypoints": 6,
+        "model_type": "superpoint",
+    }
+    model = small(
+        "SuperGlueForKeypointMatching",
+        keypoint_detector_config=points,
+        hidden_size=8,
+        keypoint_encoder_sizes=[8, 8],
+        gnn_layers_types=["self", "cross"],
+        num_attention_heads=2,
+        sinkhorn_iterations=3,
+    )
+    return {
+        "model": model,
+        "image_processor": processor("SuperGlue", size={"height": 32, "width": 32}),
     }
 
 
@@ -320,6 +427,19 @@ PIPELINES: dict[
         sounds,
         {"return_timestamps": "word", "generate_kwargs": {"max_new_tokens": 6, "num_beams": 1}},
     ),
+    "classify sounds without classes": (
+        "zero-shot-audio-classification",
+        clap,
+        sounds,
+        {"candidate_labels": ["cat", "big dog"]},
+    ),
+    "speak": ("text-to-audio", vits, lambda: TEXTS, {}),
+    "make music": (
+        "text-to-audio",
+        musicgen,
+        lambda: TEXTS,
+        {"generate_kwargs": {"max_new_tokens": 6, "do_sample": False, "guidance_scale": 1.0}},
+    ),
     "answer questions": (
         "document-question-answering",
         layoutlm,
@@ -370,6 +490,19 @@ def test_pipelines(same: Same, name: str, batch: int) -> None:
         return run(pipe, items(), batch_size=batch, **how)
 
     same(scenario, outputs=2)
+
+
+def test_matching_points(same: Same) -> None:
+    """The output is moved and finished in a dict. This pipeline takes no batches."""
+
+    def scenario() -> Any:
+        pipe = transformers.pipeline("keypoint-matching", **superglue(), device="cpu")
+        pairs = [images()[:2], images()[1:]]
+        found, returned, unrolled = run(pipe, pairs, threshold=0.0)
+        assert any(found) and all("model_outputs" in seen for seen in unrolled)
+        return found, returned, unrolled
+
+    same(scenario, outputs=4)
 
 
 @pytest.mark.parametrize("batch", [1, 2])
