@@ -3,8 +3,8 @@
 A pipeline takes a batch apart and makes an output of the same class for each row (`pt_utils`), moves them by
 making outputs of the base class, and adds keys that no class declares.
 
-Question answering about plain text left transformers with 4; tests/frameworks has it. That about tables needs
-pandas, the generation of masks torchvision, and videos PyAV.
+Question answering about plain text left transformers with 4. That about tables needs pandas, the generation
+of masks torchvision, and videos PyAV.
 """
 
 from __future__ import annotations
