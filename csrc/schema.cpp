@@ -379,12 +379,13 @@ struct CompiledSlots {
     richcmpfunc compare;
     PyMappingMethods mapping;
     PySequenceMethods sequence;
+    binaryfunc inplace_or;
 };
 
 static const CompiledSlots &compiled_slots() {
     PyTypeObject *base = runtime.model_output;
-    static const CompiledSlots slots = {base->tp_init, base->tp_iter, base->tp_richcompare, *base->tp_as_mapping,
-                                        *base->tp_as_sequence};
+    static const CompiledSlots slots = {base->tp_init,        base->tp_iter,         base->tp_richcompare,
+                                        *base->tp_as_mapping, *base->tp_as_sequence, base->tp_as_number->nb_inplace_or};
     return slots;
 }
 
@@ -416,6 +417,9 @@ static void take_compiled_slots(PyTypeObject *type) {
     }
     if (are_inherited_from_base(type, {"__contains__"})) {
         sequence->sq_contains = slots.sequence.sq_contains;
+    }
+    if (are_inherited_from_base(type, {"__ior__"})) {
+        type->tp_as_number->nb_inplace_or = slots.inplace_or;
     }
     if (are_inherited_from_base(type, {"__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"})) {
         type->tp_richcompare = slots.compare;
@@ -542,7 +546,7 @@ Schema *seal(PyTypeObject *type) {
 void note_own_methods() {
     for (const char *name : {"__post_init__", "__setattr__", "__delattr__", "__init__", "__iter__", "__len__",
                              "__getitem__", "__setitem__", "__delitem__", "__contains__", "to_tuple", "keys", "__eq__",
-                             "__ne__", "__lt__", "__le__", "__gt__", "__ge__"}) {
+                             "__ne__", "__lt__", "__le__", "__gt__", "__ge__", "__ior__"}) {
         note_own_method(name);
     }
 }

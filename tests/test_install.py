@@ -186,7 +186,8 @@ def test_the_order_of_imports_does_not_matter(order: str) -> None:
 # --- references ----------------------------------------------------------------------------------
 
 
-def test_references_of_every_kind_follow_and_come_back() -> None:
+@pytest.mark.parametrize("frozen", [False, True])
+def test_references_of_every_kind_follow_and_come_back(frozen: bool) -> None:
     cls = modeling_clip.CLIPOutput
     holder = types.ModuleType("holder")
     closed = cls
@@ -236,7 +237,10 @@ def test_references_of_every_kind_follow_and_come_back() -> None:
             holder.dict["x"],
         ]
 
+    holder.seen = seen
     old = Kept(cls)
+    if frozen:
+        gc.freeze()  # the collector no longer names what there is
     try:
         assert all(found is old.value for found in seen())
         fastoutputs.install()
@@ -246,6 +250,7 @@ def test_references_of_every_kind_follow_and_come_back() -> None:
         fastoutputs.uninstall()
         assert [found is old.value for found in seen()] == [True] * len(seen())
     finally:
+        gc.unfreeze()
         del sys.modules["holder"]
 
 
@@ -455,6 +460,27 @@ def test_trees_of_torch() -> None:
     assert flat() == (leaves, spec)
     loaded = pytree.treespec_loads(pytree.treespec_dumps(spec))
     assert type(pytree.tree_unflatten([1, 2, 3], loaded)) is theirs.CausalLMOutput
+
+
+def test_a_saved_tree_means_the_class_of_the_moment() -> None:
+    from torch.utils import _pytree as pytree
+
+    @dataclasses.dataclass
+    class Scores(transformers.utils.ModelOutput):  # made anew by install(), under the same name
+        logits: Any = None
+
+    held = types.SimpleNamespace(cls=Scores)
+    saved = pytree.treespec_dumps(pytree.tree_structure(Scores(1)))
+
+    def loaded() -> type:
+        return type(pytree.tree_unflatten([1], pytree.treespec_loads(saved)))
+
+    for _ in range(2):
+        assert loaded() is held.cls is Scores and not issubclass(Scores, fastoutputs.ModelOutput)
+        with fastoutputs.installed():
+            pytree.treespec_loads.cache_clear()
+            assert loaded() is held.cls and issubclass(held.cls, fastoutputs.ModelOutput)
+        pytree.treespec_loads.cache_clear()
 
 
 def test_several_threads() -> None:

@@ -93,7 +93,7 @@ def test_another_class_is_another_structure(ours: Kind, trees: Any) -> None:
 def test_every_class_is_a_node_at_once(ours: Kind, trees: Any) -> None:
     for out in (ours.Redeclared(router_logits=1), ours.Frozen(logits=1), ours.Required(1)):
         assert trees.tree_leaves(out) == [1]
-        assert trees.tree_map(lambda leaf: leaf + 1, out) == type(out)(**{list(out)[0]: 2})
+        assert trees.tree_map(lambda leaf: leaf + 1, out) == type(out)(**{next(iter(out)): 2})
 
 
 @pytest.mark.parametrize("value", [{"loss": 1}, [("loss", 1)], "text", object()])

@@ -403,6 +403,9 @@ def _on_other_base(cls: type, bases: tuple[type, ...]) -> type:
     if known is not None and known.cls.__bases__ == bases and known.is_current(cls):
         return known.cls
     made = rebuild(cls, bases)
+    trees = sys.modules.get(f"{__package__}.torch")
+    if trees is not None:
+        trees.name_means(cls)  # the swap that follows can be undone
     _counterparts[cls] = _Counterpart(made, cls)
     _counterparts[made] = _Counterpart(cls, made)
     return made

@@ -14,7 +14,7 @@ from ..pytree import from_items, items_of
 
 __all__ = ["register", "register_all"]
 
-_GLOBAL_NAMESPACE = getattr(optree.registry, "__GLOBAL_NAMESPACE")  # noqa: B009  # mangled otherwise
+_GLOBAL_NAMESPACE = getattr(optree.registry, "__GLOBAL_NAMESPACE")
 
 
 def _flatten(output: ModelOutput) -> tuple[list[Any], tuple[str, ...], list[str]]:
@@ -23,7 +23,9 @@ def _flatten(output: ModelOutput) -> tuple[list[Any], tuple[str, ...], list[str]
 
 
 def register(cls: type[ModelOutput]) -> None:
-    """Make cls a node; ValueError if it is one already."""
+    """Make cls a node; a class that is one already stays as it is."""
+    if optree.register_pytree_node.get(cls) is not None:
+        return
 
     def unflatten(names: tuple[str, ...], values: Iterable[Any]) -> ModelOutput:
         return from_items(cls, values, names)

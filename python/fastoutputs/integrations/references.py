@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import itertools
 import operator
 import sys
 import types
@@ -26,6 +27,21 @@ class _Undo:
     def __init__(self, action: Callable[..., object], *arguments: Any) -> None:
         self.action = action
         self.arguments = arguments
+
+
+def _tracked_objects() -> list[Any]:
+    """Every object that the collector knows of; it does not name those of gc.freeze() itself."""
+    found = gc.get_objects()
+    if gc.get_freeze_count():
+        known = set(map(id, found))
+        pending: list[Any] = [sys.modules]
+        for container in itertools.chain(found, pending):  # pending grows under way
+            for item in gc.get_referents(container):
+                if gc.is_tracked(item) and id(item) not in known:
+                    known.add(id(item))
+                    pending.append(item)
+        found += pending
+    return found
 
 
 class Swap:
@@ -67,7 +83,7 @@ class Swap:
         """Replace every reference that the collector knows of."""
         find = _Substitution(classes)
         skipped = {id(classes), id(find.kinds), *_class_cells(classes)}
-        everything = gc.get_objects()
+        everything = _tracked_objects()
         skipped.add(id(everything))
         modules = list(sys.modules.values())
         self._in_modules(find, [m for m in modules if issubclass(type(m), types.ModuleType)])

@@ -39,6 +39,13 @@ def register(cls: type[ModelOutput]) -> None:
         )
 
 
+def name_means(cls: type) -> None:
+    """Let the name in saved trees stand for cls, and not for a class of that name that came later."""
+    names = getattr(pytree, "SERIALIZED_TYPE_TO_PYTHON_TYPE", {})
+    if serialized_name(cls) in names:
+        names[serialized_name(cls)] = cls
+
+
 def register_all() -> None:
     """Make every output class a node, those to come included."""
     for_each_class(register)
