@@ -17,7 +17,7 @@ __all__ = ["register", "register_all"]
 _GLOBAL_NAMESPACE = getattr(optree.registry, "__GLOBAL_NAMESPACE")
 
 
-def _flatten(output: ModelOutput) -> tuple[list[Any], tuple[str, ...], list[str]]:
+def _flatten(output: Any) -> tuple[list[Any], tuple[str, ...], list[str]]:
     values, names = items_of(output)
     return values, tuple(names), names
 
@@ -27,7 +27,7 @@ def register(cls: type[ModelOutput]) -> None:
     if optree.register_pytree_node.get(cls) is not None:
         return
 
-    def unflatten(names: tuple[str, ...], values: Iterable[Any]) -> ModelOutput:
+    def unflatten(names: Any, values: Iterable[Any]) -> Any:
         return from_items(cls, values, names)
 
     optree.register_pytree_node(
