@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -241,6 +243,35 @@ def test_saved_model(outputs, tmp_path):
     tf.saved_model.save(module, str(tmp_path), signatures=module.serve)
     served = tf.saved_model.load(str(tmp_path)).signatures["serving_default"](tf.constant([1.0]))
     assert numbers(served) == {"last_hidden_state": [1.0], "pooler_output": [2.0]}
+
+
+# --- what serving needs (3); with models in test_bert_models.py -----------------------------------
+
+
+def test_serving_is_changed_only_while_installed():
+    from transformers.modeling_tf_utils import TFPreTrainedModel
+
+    original = TFPreTrainedModel.serving_output
+    for _ in range(2):
+        with fastoutputs.installed():
+            changed = TFPreTrainedModel.serving_output
+            assert changed is not original and changed.__doc__ == original.__doc__
+            fastoutputs.install()
+            assert TFPreTrainedModel.serving_output is changed
+        assert TFPreTrainedModel.serving_output is original
+
+
+def test_serving_is_changed_when_it_is_imported():
+    program = """if True:
+        import fastoutputs
+        with fastoutputs.installed():
+            from transformers import modeling_tf_utils
+            model = modeling_tf_utils.TFPreTrainedModel
+            assert model.serving_output.__module__ == "fastoutputs.integrations.serving"
+        assert model.serving_output.__module__ == "transformers.modeling_tf_utils"
+    """
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 # --- Keras (5) -----------------------------------------------------------------------------------
