@@ -16,7 +16,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -134,18 +134,20 @@ def tf_cases() -> Cases:
     import tf_keras
     import transformers
 
-    def model(head: str, **options: Any) -> Any:
+    def fresh(head: str, **options: Any) -> Any:
         tf_keras.utils.set_random_seed(0)
         config = transformers.BertConfig(**SIZES | options)
         return getattr(transformers, f"TFBert{head}")(config)
+
+    model = cache(fresh)  # where nothing changes it
 
     def decoder(head: str = "LMHeadModel", **options: Any) -> Any:
         return model(head, is_decoder=True, **options)
 
     def encoder_decoder(**options: Any) -> Any:
         parts = {
-            "encoder": model("Model", **options),
-            "decoder": decoder(add_cross_attention=True, **options),
+            "encoder": fresh("Model", **options),
+            "decoder": fresh("LMHeadModel", is_decoder=True, add_cross_attention=True, **options),
         }
         return transformers.TFEncoderDecoderModel(**parts)
 
@@ -158,7 +160,7 @@ def tf_cases() -> Cases:
 
     def fit_and_predict(head: str, own_loss: bool = True) -> Any:
         """By the model's own loss or by Keras'. (need 4)"""
-        one = model(head)
+        one = fresh(head)
         loss = tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         options = {} if own_loss else {"loss": loss}
         one.compile(optimizer=tf_keras.optimizers.legacy.SGD(0.1), **options)
@@ -253,7 +255,8 @@ def tf_cases() -> Cases:
         yield f"{head}, predict", lambda: model(head).predict(given, verbose=0)
         if head in LABELS:
             yield f"{head}, labels", lambda: model(head)(**given, **LABELS[head])
-            yield f"{head}, fit", lambda: fit_and_predict(head)
+    for head in ("ForPreTraining", "ForSequenceClassification", "ForQuestionAnswering"):
+        yield f"{head}, fit", lambda: fit_and_predict(head)
     yield "fit by a loss of Keras", lambda: fit_and_predict("ForSequenceClassification", False)
     yield "Model, by the config", lambda: model("Model", **EVERYTHING)(INPUTS)
     yield "served less", served_less
@@ -280,6 +283,7 @@ def flax_cases() -> Cases:
     import transformers
     from flax import serialization
 
+    @cache
     def model(head: str, **options: Any) -> Any:
         config = transformers.BertConfig(**SIZES, **options)
         cls = getattr(transformers, f"FlaxBert{head}")

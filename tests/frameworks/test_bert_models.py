@@ -11,6 +11,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -38,18 +39,36 @@ each_framework = pytest.mark.parametrize("framework", PREFIXES)
 each_model = pytest.mark.parametrize(("framework", "head"), MODELS)
 
 
+class Program:
+    """Cases of one framework, while they run."""
+
+    def __init__(self, framework: str, folder: Path) -> None:
+        self._file, self._log = folder / framework, folder / f"{framework}.log"
+        command = [sys.executable, str(PROGRAM), framework, str(self._file)]
+        with self._log.open("w") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+
+    @cached_property
+    def results(self) -> dict[str, Any]:
+        """Of the run "original", and of the run "installed"."""
+        assert self.process.wait() == 0, self._log.read_text()[-3000:]
+        return pickle.loads(self._file.read_bytes())
+
+
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """By framework, then "original" or "installed"."""
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Program]]:
+    """Both at the same time."""
     folder = tmp_path_factory.mktemp("results")
-    running = {}
-    for framework in PREFIXES:  # at the same time
-        command = [sys.executable, str(PROGRAM), framework, str(folder / framework)]
-        with (folder / f"{framework}.log").open("w") as log:
-            running[framework] = subprocess.Popen(command, stdout=log, stderr=log)
-    for framework, process in running.items():
-        assert process.wait() == 0, (folder / f"{framework}.log").read_text()[-3000:]
-    return {framework: pickle.loads((folder / framework).read_bytes()) for framework in PREFIXES}
+    started = {framework: Program(framework, folder) for framework in PREFIXES}
+    yield started
+    for program in started.values():
+        program.process.kill()
+        program.process.wait()
+
+
+@pytest.fixture
+def results(framework: str, programs: dict[str, Program]) -> dict[str, Any]:
+    return programs[framework].results
 
 
 def pictures_in(value: Any, kind: str) -> Iterator[tuple[Any, ...]]:
@@ -71,7 +90,7 @@ def settled(out: tuple[Any, ...]) -> tuple[Any, ...]:
 @each_framework
 def test_the_original_runs(framework, results):
     """Every case has a result, of finite numbers: nothing else is worth a comparison."""
-    original = results[framework]["original"]
+    original = results["original"]
     cases = original["pictures"]
     assert not {case: shown for case, shown in cases.items() if isinstance(shown, str)}
     for case, shown in cases.items():
@@ -82,7 +101,7 @@ def test_the_original_runs(framework, results):
 
 @each_framework
 def test_installed_outputs_are_the_same(framework, results):
-    original, installed = results[framework]["original"], results[framework]["installed"]
+    original, installed = results["original"], results["installed"]
     assert installed["compiled"] == dict.fromkeys(original["compiled"], True)
     assert list(installed["pictures"]) == list(original["pictures"])
     for case, shown in original["pictures"].items():
@@ -97,7 +116,7 @@ def test_installed_outputs_are_the_same(framework, results):
 
 @each_framework
 def test_keys_are_in_declared_order(framework, results):
-    outputs = list(pictures_in(results[framework]["installed"]["pictures"], "output"))
+    outputs = list(pictures_in(results["installed"]["pictures"], "output"))
     assert len(outputs) > 50
     for _, name, fields, items in outputs:
         keys = [key for key, _ in items]
@@ -108,7 +127,7 @@ def test_keys_are_in_declared_order(framework, results):
 @each_model
 def test_each_model_returns_what_is_documented(framework, head, results):
     model = PREFIXES[framework] + head
-    facts, cases = FACTS[model], results[framework]["installed"]["pictures"]
+    facts, cases = FACTS[model], results["installed"]["pictures"]
 
     def keys(case: str) -> set[str]:
         kind, name, fields, items = cases[case]
@@ -134,7 +153,7 @@ def test_every_documented_model_is_here():
 
 @each_framework
 def test_trained_minilm_gives_the_known_numbers(framework, results):
-    trained = results[framework]["installed"]["pictures"]["trained"]
+    trained = results["installed"]["pictures"]["trained"]
     embeddings = np.asarray(trained["embeddings"][-1])
     assert np.allclose(embeddings[0, :3], [-0.018234, -0.03327, 0.111098], atol=1e-5)
     assert np.allclose(embeddings[1:] @ embeddings[0], [0.772, -0.028], atol=1e-3)
