@@ -61,11 +61,6 @@ peer: ## transformers' own common model tests, with the original and with ours: 
 	@echo "--- transformers' own tests on Python $(MAIN), twice"
 	@build/venv/libraries/bin/python tools/peer.py $(ARGS)
 
-peer: ## transformers' own common model tests, with the original and with ours: none may be lost
-	@$(ENSURE) build/venv/libraries $(LIBRARIES)
-	@echo "--- transformers' own tests on Python $(MAIN), twice"
-	@build/venv/libraries/bin/python tools/peer.py $(ARGS)
-
 bench: venv pybind-class ## measure, beside the alternatives
 	@$(BIN)/python -m bench $(ARGS)
 
