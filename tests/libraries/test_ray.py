@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -18,6 +19,7 @@ SIZE = 200_000  # well above what Ray sends along with a call
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
     """A cluster of this machine alone; its workers find these files, and the package, where we do."""
+    before = signal.getsignal(signal.SIGTERM)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
@@ -32,6 +34,7 @@ def cluster() -> Iterator[None]:
         )
         yield
         ray.shutdown()
+    signal.signal(signal.SIGTERM, before)  # its own would stay, and a pool's forks may then not end
 
 
 @pytest.fixture(scope="module")
