@@ -10,6 +10,7 @@ from typing import Any
 
 import diffusers
 import pytest
+import tiny
 import torch
 import transformers
 from diffusers.utils import BaseOutput
@@ -17,8 +18,6 @@ from side_by_side import Same, picture, raised
 from torch.utils import _pytree
 
 import fastoutputs
-
-UNET = {"layers_per_block": 1, "norm_num_groups": 4, "attention_head_dim": 4}
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -32,21 +31,13 @@ def rand(*shape: int, seed: int = 0) -> torch.Tensor:
 # --- models --------------------------------------------------------------------------------------
 
 
-def pixel_unet() -> Any:
-    return diffusers.UNet2DModel(
-        **UNET,
-        sample_size=8,
-        block_out_channels=(8, 8),
-        down_block_types=("DownBlock2D", "AttnDownBlock2D"),
-        up_block_types=("AttnUpBlock2D", "UpBlock2D"),
-    )
-
-
 def unet() -> Any:
     return diffusers.UNet2DConditionModel(
-        **UNET,
         sample_size=4,
         block_out_channels=(8, 16),
+        layers_per_block=1,
+        norm_num_groups=4,
+        attention_head_dim=4,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
         cross_attention_dim=16,
@@ -116,7 +107,7 @@ def tiny_vae() -> Any:
 
 STEP = torch.tensor(3)
 CALLS: dict[str, tuple[Callable[[], Any], tuple[Any, ...], dict[str, Any]]] = {
-    "pixels": (pixel_unet, (rand(2, 3, 8, 8), STEP), {}),
+    "pixels": (tiny.unet, (rand(2, 3, 8, 8), STEP), {}),
     "latents": (unet, (rand(2, 4, 4, 4), STEP, rand(2, 5, 16)), {}),
     "waves": (wave_unet, (rand(2, 2, 64), STEP), {}),
     "control": (
@@ -281,11 +272,11 @@ def stable_diffusion(kind: str = "", **parts: Any) -> Any:
 
 PIPELINES: dict[str, tuple[Callable[[], Any], dict[str, Any]]] = {
     "pixels": (
-        lambda: diffusers.DDPMPipeline(pixel_unet(), diffusers.DDPMScheduler()),
+        lambda: diffusers.DDPMPipeline(tiny.unet(), diffusers.DDPMScheduler()),
         {"batch_size": 2},
     ),
     "pixels, deterministic": (
-        lambda: diffusers.DDIMPipeline(pixel_unet(), diffusers.DDIMScheduler()),
+        lambda: diffusers.DDIMPipeline(tiny.unet(), diffusers.DDIMScheduler()),
         {"batch_size": 2},
     ),
     "classes": (

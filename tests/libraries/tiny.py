@@ -88,6 +88,22 @@ def llama(cls: str = "LlamaForCausalLM", seed: int = 0, **config: Any) -> Any:
     return getattr(transformers, cls)(transformers.LlamaConfig(**LLAMA, **config))
 
 
+def unet() -> Any:
+    """For pictures of 8 by 8."""
+    import diffusers  # here, as few tests need it
+
+    torch.manual_seed(0)
+    return diffusers.UNet2DModel(
+        sample_size=8,
+        block_out_channels=(8, 8),
+        layers_per_block=1,
+        norm_num_groups=4,
+        attention_head_dim=4,
+        down_block_types=("DownBlock2D", "AttnDownBlock2D"),
+        up_block_types=("AttnUpBlock2D", "UpBlock2D"),
+    )
+
+
 def batch(rows: int = 4, length: int = 6, seed: int = 1) -> dict[str, torch.Tensor]:
     """Ids, the mask of a left-aligned padding, and a class for each row."""
     generator = torch.Generator().manual_seed(seed)

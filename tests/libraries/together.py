@@ -114,6 +114,31 @@ def data_parallel_taking_outputs() -> Any:
     return as_alone(seen, without(weights, "module.model."))
 
 
+def data_parallel_of_diffusers() -> Any:
+    """A static graph finds the tensors of an output by torch's trees."""
+
+    def trained(model: torch.nn.Module, noise: torch.Tensor) -> Any:
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        seen = []
+        for step in range(3):
+            out = model(noise, step)
+            out.sample.square().mean().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            seen.append(out)
+        return seen, tiny.weights(model)
+
+    rank, world = dist.get_rank(), dist.get_world_size()
+    noise = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    model = DistributedDataParallel(tiny.unet(), static_graph=True)
+    seen, weights = trained(model, noise[rank::world])
+    expected, expected_weights = trained(tiny.unet(), noise)
+    torch.testing.assert_close(without(weights, "module."), expected_weights)
+    for out, whole in zip(seen, expected):
+        torch.testing.assert_close(out.sample, whole["sample"][rank::world])
+    return seen, weights
+
+
 def sharded(**precision: torch.dtype) -> Any:
     """FSDP2, which converts what goes into each part, and what comes out of the whole."""
     torch.manual_seed(0)
@@ -269,6 +294,7 @@ SCENARIOS: dict[str, Callable[[], Any]] = {
     "data parallel, unused": lambda: data_parallel(find_unused_parameters=True),
     "data parallel, static graph": lambda: data_parallel(unused=False, static_graph=True),
     "data parallel, taking outputs": data_parallel_taking_outputs,
+    "data parallel, of diffusers": data_parallel_of_diffusers,
     "sharded": sharded,
     "sharded, in half precision": sharded_in_half,
     "objects": objects,
