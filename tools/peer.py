@@ -38,7 +38,7 @@ LACKING |= {"generation/test_utils.py": "GenerationTesterMixin"}
 # Asks whether GenerationTesterMixin is used.
 DESELECTED = "test_generation_tester_mixin_inheritance"
 
-FEWEST = 60  # tests of each model that pass with the original, or something is wrong with the run
+FEWEST = 50  # tests of each model that pass with the original, or something is wrong with the run
 LIMIT = 900  # seconds
 
 # How each run starts Python, and where the base of the outputs is from then.
