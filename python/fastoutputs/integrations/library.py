@@ -14,6 +14,10 @@ from ..model_output import ModelOutput
 __all__ = ["InstallError", "Library", "NotInstalledError"]
 
 
+Patch = Callable[[ModuleType], Callable[[], None]]
+"""Changes a module, and returns what undoes that."""
+
+
 class InstallError(RuntimeError):
     """install() cannot work here; nothing has been changed."""
 
@@ -36,10 +40,8 @@ class Library:
     """The versions that the tests run."""
     twins: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Where the library declares what we declare, too: its module -> ours."""
-    patches: Mapping[str, Callable[[ModuleType], Callable[[], None]]] = dataclasses.field(
-        default_factory=dict
-    )
-    """What else has to change: a module of the library -> what changes it, and returns a way back."""
+    patches: Mapping[str, Patch] = dataclasses.field(default_factory=dict[str, Patch])
+    """What else has to change: a module of the library -> what changes it."""
 
     def version(self) -> str:
         """Of what is imported, or would be; NotInstalledError if there is none."""
