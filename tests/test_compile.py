@@ -331,6 +331,17 @@ def a_new_key_of_an_argument(kind: Kind, x: Any, out: Any) -> Any:
 
 
 @operation
+def of_a_frozen_class(kind: Kind, x: Any, out: Any) -> Any:
+    made = kind.Frozen(logits=x)
+    made["attentions"] = x * 2
+    try:
+        made.logits = x
+    except dataclasses.FrozenInstanceError:
+        return made.logits, made[1], made
+    return "not frozen"
+
+
+@operation
 def what_is_absent(kind: Kind, x: Any, out: Any) -> Any:
     found = []
     for key, error in (("loss", KeyError), ("other", KeyError), (7, IndexError)):
@@ -444,6 +455,21 @@ def test_what_was_compiled_for_one_output_is_not_run_for_another(ours: Kind, blo
     for _ in range(2):
         assert [picture(traced(out)) for out in outs] == [picture(read(out)) for out in outs]
     assert compiles.frame_count == len(outs)
+
+
+def test_vars_is_left_to_the_interpreter(ours: Kind) -> None:
+    def function(x: Any) -> Any:
+        made = ours.Out(logits=x + 1)
+        made.loss = x
+        return dict(vars(made))
+
+    x = torch.arange(3.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert picture(torch.compile(function, backend="eager")(x)) == picture(function(x))
+        torch._dynamo.reset()
+        with pytest.raises(torch._dynamo.exc.Unsupported, match="Use dict\\(output\\)"):
+            torch.compile(function, backend="eager", fullgraph=True)(x)
 
 
 NAMES = ("loss", "logits", "hidden_states", "attentions")

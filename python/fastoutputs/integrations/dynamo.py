@@ -38,6 +38,10 @@ def substitutes() -> dict[Callable[..., Any], Callable[..., Any]]:
     def unpacks_pairs(cls: type[ModelOutput]) -> bool:
         return getattr(cls, "__fastoutputs_unpacks_pairs__", True)
 
+    @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+    def is_frozen(cls: Any) -> bool:
+        return hasattr(cls, "__dataclass_params__") and cls.__dataclass_params__.frozen
+
     def extra_keys(self: Any) -> list[str]:
         names = fields_of(type(self))
         return [key for key in dict.keys(self) if key not in names]
@@ -125,7 +129,10 @@ def substitutes() -> dict[Callable[..., Any], Callable[..., Any]]:
             items = present(self)
             items[key] = value
             replace_storage(self, items)
-        setattr(self, key, value)
+        if is_frozen(type(self)):
+            set_attribute(self, key, value)
+        else:
+            setattr(self, key, value)
 
     def init(self: Any, *args: Any, **kwargs: Any) -> None:
         for key, value in dict(*args, **kwargs).items():
@@ -234,6 +241,8 @@ def _let_outputs_replay_themselves() -> None:
             return not set(names) <= set(self.fields) and super().has_new_items()
 
     make, needs_object_setattr = trackers.__init__, trackers.needs_slow_setattr
+    read_attribute = trackers.var_getattr
+    break_graph = importlib.import_module("torch._dynamo.exc").unimplemented
 
     def __init__(variable: Any, value: Any, *args: Any, **kwargs: Any) -> None:
         make(variable, value, *args, **kwargs)
@@ -250,7 +259,19 @@ def _let_outputs_replay_themselves() -> None:
         ours = cls.__setattr__ is ModelOutput.__setattr__
         return not ours and needs_object_setattr(variable)
 
+    def var_getattr(variable: Any, tx: Any, name: str) -> Any:
+        if name == "__dict__" and isinstance(variable.value, ModelOutput):
+            # torch makes one up, without what the trace has stored in fields.
+            break_graph(
+                gb_type="vars() of an output",
+                context=f"{type(variable.value).__name__}.__dict__",
+                explanation="An output has no instance dictionary that a trace could follow.",
+                hints=["Use dict(output), or getattr() for each of dataclasses.fields(output)."],
+            )
+        return read_attribute(variable, tx, name)
+
     trackers.__init__ = __init__
+    trackers.var_getattr = var_getattr
     trackers.needs_slow_setattr = needs_slow_setattr
 
 

@@ -38,7 +38,7 @@ class Library:
     """What takes its place."""
     tested: tuple[tuple[int, int], ...]
     """The versions that the tests run."""
-    twins: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    twins: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
     """Where the library declares what we declare, too: its module -> ours."""
     patches: Mapping[str, Patch] = dataclasses.field(default_factory=dict[str, Patch])
     """What else has to change: a module of the library -> what changes it."""
