@@ -124,3 +124,16 @@ def test_run_writes_everything_and_no_trace_of_the_host(
         text = (tmp_path / name).read_text(encoding="utf-8")
         assert str(Path.home()) not in text and str(tmp_path) not in text
         assert not re.search(rf"\b{re.escape(socket.gethostname())}\b", text)
+
+
+@pytest.mark.needs_torch
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's, of itself
+def test_compiled_calls_and_tokens() -> None:
+    """Each kind is measured, and decodes the same tokens, or `tokens` raises."""
+    import torch
+
+    from bench import compiled
+
+    expected = {"tuple", contenders.ORIGINAL, contenders.STEP, contenders.SLOTS}
+    assert compiled.calls(1, random.Random(0)).keys() == expected
+    assert compiled.tokens(1, torch.device("cpu"), random.Random(0)).keys() == expected
