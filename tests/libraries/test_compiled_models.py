@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from tiny import bert, llama, model
 from torch._dynamo.testing import CompileCounterWithBackend
 from torch._dynamo.utils import counters
 from transformers import CompileConfig
+
+from fastoutputs import slots_only
 
 IDS = torch.arange(2, 10).reshape(2, 4)
 EVERYTHING = {"output_hidden_states": True, "output_attentions": True}
@@ -116,15 +119,31 @@ def test_a_training_step(same: Any) -> None:
     same(scenario)
 
 
-def test_generate_with_a_static_cache(same: Any) -> None:
-    """The decoding step compiled, by generate itself, as it would for an accelerator."""
+@pytest.mark.parametrize("name", ["BertModel", "LlamaForCausalLM", "T5ForConditionalGeneration"])
+def test_outputs_without_storage(same: Any, outputs: str, name: str) -> None:
+    runs = [inputs(name, rows) for rows in (2, 3, 5, 2)]
+    runs.append({**runs[0], **EVERYTHING})
 
     def scenario() -> Any:
+        with slots_only():
+            results, *counts = counted(name, runs)
+        stored = {dict.__len__(out) > 0 for out in results}
+        assert stored == {outputs == "original"}
+        return results, counts
+
+    same(scenario)
+
+
+@pytest.mark.parametrize("block", [nullcontext, slots_only])
+def test_generate_with_a_static_cache(same: Any, block: Any) -> None:
+    """The decoding step compiled, by generate itself, as it would for an accelerator."""
+
+    def generated() -> Any:
         torch._dynamo.reset()
         counters.clear()
         config = CompileConfig(mode="reduce-overhead", fullgraph=True, dynamic=False)
         config._compile_all_devices = True  # and not on accelerators only
-        generated = make("LlamaForCausalLM").generate(
+        result = make("LlamaForCausalLM").generate(
             IDS,
             max_new_tokens=6,
             do_sample=False,
@@ -134,6 +153,10 @@ def test_generate_with_a_static_cache(same: Any) -> None:
             output_logits=True,
         )
         assert counters["stats"]["unique_graphs"] >= 1
-        return generated, counters["stats"]["unique_graphs"]
+        return result, counters["stats"]["unique_graphs"]
+
+    def scenario() -> Any:
+        with block():
+            return generated()
 
     same(scenario)
