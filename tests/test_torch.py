@@ -90,6 +90,31 @@ def test_jit_trace_with_outputs_in_and_out(name: str) -> None:
     assert torch.equal(torch.jit.trace(Takes(), (late,), strict=False)(late), (x + 5) * 2 + x)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("name", [name for name in KINDS if name != "slots_only"])
+def test_jit_fork_and_script(name: str) -> None:
+    """What comes back is a plain dict."""
+    out, count = KINDS[name].Out(torch.ones(2), attentions=torch.zeros(2)), scripted_count()
+    taken = torch.jit.wait(torch.jit.fork(lambda out: out["loss"] + out.attentions, out))
+    assert taken.tolist() == [1, 1]
+    made = torch.jit.wait(torch.jit.fork(lambda x: KINDS[name].Out(loss=x), torch.ones(2)))
+    assert type(made) is dict and made["loss"].tolist() == [1, 1]
+    assert count(out) == count(dict(out)) == 2
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_slots_only_output_reaches_a_script_as_a_dict() -> None:
+    out, count = KINDS["slots_only"].Out(torch.ones(2), attentions=torch.zeros(2)), scripted_count()
+    assert (count(out), count(dict(out))) == (0, 2)
+
+
+def scripted_count() -> Any:
+    def count(out: dict[str, torch.Tensor]) -> int:
+        return len(out)
+
+    return torch.jit.script(count)
+
+
 class Carries(torch.nn.Module):
     def __init__(self, kind: Kind) -> None:
         super().__init__()

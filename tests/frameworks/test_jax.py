@@ -6,6 +6,7 @@ import dataclasses
 import subprocess
 import sys
 import typing
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from importlib import import_module
 from types import ModuleType
@@ -29,9 +30,13 @@ KINDS = {"ours": fastoutputs.modeling_flax_outputs, "original": transformers.mod
 NAMES = fastoutputs.modeling_flax_outputs.__all__
 
 
-@pytest.fixture(params=KINDS)
-def outputs(request: pytest.FixtureRequest) -> ModuleType:
-    return KINDS[request.param]
+@pytest.fixture(params=[*KINDS, "slots only"])
+def outputs(request: pytest.FixtureRequest) -> Iterator[ModuleType]:
+    if request.param in KINDS:
+        yield KINDS[request.param]
+    else:
+        with fastoutputs.slots_only():
+            yield KINDS["ours"]
 
 
 def two(outputs: ModuleType) -> Any:
@@ -287,6 +292,20 @@ def test_another_decorated_class_is_needed_for_a_derived_one():
     assert jax.tree.leaves(Derived(logits=1)) == [Derived(logits=1)], "one leaf: not registered"
     tree_node(Derived)
     assert jax.tree.leaves(Derived(logits=1, more=2)) == [1, 2]
+
+
+@pytest.mark.parametrize("base", [fastoutputs.ModelOutput, Original])
+def test_a_class_that_is_not_decorated_is_a_leaf_which_jit_refuses(base):
+    @dataclass
+    class Plain(base):
+        logits: Any = None
+
+    out = Plain(logits=jnp.array(1.0))
+    assert jax.tree.leaves(out) == [out]
+    with pytest.raises(TypeError, match="Plain"):
+        jax.jit(lambda out: out.logits)(out)
+    with pytest.raises(TypeError, match="Plain"):
+        jax.jit(Plain)(1.0)
 
 
 def test_only_dataclasses_are_decorated():

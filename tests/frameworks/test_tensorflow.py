@@ -274,6 +274,18 @@ def test_serving_is_changed_when_it_is_imported():
     assert done.returncode == 0, done.stderr
 
 
+def test_a_slots_only_output_reaches_tensorflow_as_a_dict():
+    """By itself it is empty to tf.nest, which fails where it would put one together."""
+    cls = KINDS["ours"].TFBaseModelOutput
+    with fastoutputs.slots_only():
+        out = cls(last_hidden_state=tf.constant(1.0))
+        assert tf.nest.flatten(out) == [] and tf.nest.flatten(dict(out)) == [out[0]]
+        with pytest.raises(UnboundLocalError):
+            tf.function(lambda x: cls(last_hidden_state=x))(tf.constant(1.0))
+        made = tf.function(lambda x: dict(cls(last_hidden_state=x)))(tf.constant(1.0))
+    assert {name: value.numpy() for name, value in made.items()} == {"last_hidden_state": 1.0}
+
+
 # --- Keras (5) -----------------------------------------------------------------------------------
 
 
