@@ -10,9 +10,8 @@ from contextlib import nullcontext
 from typing import Any
 
 import pytest
-from containers import BASES, KINDS, OURS, Kind
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from containers import BASES, KINDS, Kind
+from programs import picture
 
 from fastoutputs import ModelOutput, slots_only
 
@@ -376,26 +375,6 @@ def in_place_or(kind: Kind, x: Any, out: Any) -> Any:
     return out
 
 
-def picture(value: Any) -> Any:
-    if isinstance(value, torch.Tensor):
-        return "tensor", value.tolist()
-    if isinstance(value, (ModelOutput, *BASES.values())):
-        names = (
-            [f.name for f in dataclasses.fields(value)] if dataclasses.is_dataclass(value) else []
-        )
-        return (
-            type(value).__name__.partition("_")[0],
-            [(key, picture(item)) for key, item in value.items()],
-            [(name, picture(getattr(value, name))) for name in names],
-            picture({k: v for k, v in vars(value).items() if k not in names and k[0] != "_"}),
-        )
-    if isinstance(value, dict):
-        return {key: picture(item) for key, item in value.items()}
-    if isinstance(value, (tuple, list)):
-        return type(value)(map(picture, value))
-    return value
-
-
 def outcome(kind: Kind, name: str, backend: str | None) -> Any:
     """Pictures of what the operation returns and of the output that it was given."""
     out = kind.Out(logits=torch.ones(3), hidden_states=(torch.ones(3) + 1, torch.ones(3) + 2))
@@ -470,58 +449,3 @@ def test_vars_is_left_to_the_interpreter(ours: Kind) -> None:
         torch._dynamo.reset()
         with pytest.raises(torch._dynamo.exc.Unsupported, match="Use dict\\(output\\)"):
             torch.compile(function, backend="eager", fullgraph=True)(x)
-
-
-NAMES = ("loss", "logits", "hidden_states", "attentions")
-values = st.sampled_from([None, 1, 2, 3])
-steps = st.one_of(
-    st.tuples(st.sampled_from(["attribute", "key"]), st.sampled_from(NAMES), values),
-    st.tuples(st.just("key"), st.sampled_from(["new", "other"]), values),
-    st.tuples(st.just("read"), st.sampled_from([*NAMES, "new"]), st.none()),
-    st.tuples(st.just("views"), st.none(), st.none()),
-)
-
-
-def perform(program: list[tuple[Any, ...]], out: Any, x: Any) -> list[Any]:
-    seen: list[Any] = []
-    for step, name, factor in program:
-        value = None if factor is None else x * factor
-        if step == "attribute":
-            setattr(out, name, value)
-        elif step == "key":
-            out[name] = value
-        elif step == "read":
-            seen.append((name in out, out.get(name), getattr(out, name, "no attribute")))
-        else:
-            seen.append((list(out), len(out), out.to_tuple(), dict(out), list(reversed(out))))
-    return seen
-
-
-@settings(max_examples=60)
-@given(
-    program=st.lists(steps, min_size=1, max_size=8),
-    given_fields=st.dictionaries(st.sampled_from(NAMES), st.sampled_from([1, 2])),
-    is_argument=st.booleans(),
-    name=st.sampled_from(OURS),
-)
-def test_random_programs(
-    program: list[tuple[Any, ...]], given_fields: dict[str, int], is_argument: bool, name: str
-) -> None:
-    kind = KINDS[name]
-
-    def build(x: Any) -> Any:
-        return kind.Out(**{key: x * factor for key, factor in given_fields.items()})
-
-    def change(x: Any, out: Any) -> Any:
-        out = out if is_argument else build(x)
-        return perform(program, out, x), out
-
-    torch._dynamo.reset()
-    x = torch.arange(1.0, 4.0)
-    outcomes = []
-    for function in (change, torch.compile(change, fullgraph=True, backend="eager")):
-        seen, out = function(x, build(x) if is_argument else None)
-        storage = list(dict.keys(out))
-        out.attentions = x  # what was left behind still works
-        outcomes.append((picture(seen), picture(out), storage, len(out), list(out)))
-    assert outcomes[1] == outcomes[0]
