@@ -33,8 +33,10 @@ steps = st.one_of(
 )
 Program = list[tuple[Any, ...]]
 programs = st.lists(steps, min_size=1, max_size=8)
-given_fields = st.dictionaries(names, st.sampled_from([1, 2]))
-ways_to_make = st.sampled_from(["keywords", "mapping"])
+constructions = st.one_of(
+    st.tuples(st.just("keywords"), st.dictionaries(names, factors)),
+    st.tuples(st.just("mapping"), st.dictionaries(names | new_names, factors)),
+)
 
 
 def classes() -> dict[str, Any]:

@@ -171,18 +171,18 @@ def substituted(cls: Any) -> tuple[Any, Functions]:
 @settings(max_examples=40)
 @given(
     program=programs.programs,
-    fields=programs.given_fields,
-    way=programs.ways_to_make,
+    construction=programs.constructions,
     is_argument=st.booleans(),
     of_tensors=st.booleans(),
     base=st.sampled_from(["in_step", "slots_only"]),
 )
 def test_operators_twins_substitutes_and_traces_agree(
-    program: Program, fields: Any, way: str, is_argument: bool, of_tensors: bool, base: str
+    program: Program, construction: Any, is_argument: bool, of_tensors: bool, base: str
 ) -> None:
     cls = PROGRAM_CLASSES[base]
     x: Any = torch.arange(1.0, 4.0) if torch and of_tensors else 5
-    given = {name: x * factor for name, factor in fields.items()}
+    way, fields = construction
+    given = {name: factor and x * factor for name, factor in fields.items()}
 
     def result(out: Any, seen: Any, has_storage: bool = True) -> Any:
         storage = list(dict.keys(out)) if has_storage else None
