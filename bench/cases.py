@@ -6,11 +6,13 @@ import copy
 import pickle
 import sys
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
-from .contenders import FIELDS, Contender, present
+from . import trees
+from .contenders import FIELDS, ORIGINAL, Contender, Missing, present
 
 
 class Value:
@@ -41,11 +43,34 @@ class Case:
     """(result of the statement, `out` afterwards) -> is it right?"""
     unit: str = "ns"
     measure: Callable[[Contender], float] | None = None
+    library: str | None = None
+    """Whose `tree_flatten` and `tree_unflatten` are in the statement."""
 
 
-def names(contender: Contender) -> dict[str, Any]:
-    """What the statements may mention."""
+def load(keys: Iterable[str]) -> tuple[list[Case], list[Missing]]:
+    """The cases that can be asked here, and those whose library is not installed."""
+    found: list[Case] = []
+    missing: list[Missing] = []
+    for case in map(CASES.__getitem__, keys):
+        try:
+            if case.library:
+                import_module(case.library)
+        except ImportError as error:
+            missing.append(Missing(case.title, str(error)))
+        else:
+            found.append(case)
+    return found, missing
+
+
+def names(case: Case, contender: Contender) -> dict[str, Any]:
+    """What the statement may mention."""
+    functions: dict[str, Any] = {}
+    if case.library:
+        library = import_module(case.library)
+        functions = {"flatten": library.tree_flatten, "unflatten": library.tree_unflatten}
+        trees.register(contender.make, contender.name == ORIGINAL, case.library)
     return {
+        **functions,
         "make": contender.make,
         "out": contender.make(loss=A, logits=B),
         "twin": contender.make(loss=A, logits=B),
@@ -63,7 +88,7 @@ def statement(case: Case, contender: Contender) -> str:
 
 def answer(case: Case, contender: Contender) -> bool:
     """Run the case once: is the contender's answer the right one?"""
-    scope = names(contender)
+    scope = names(case, contender)
     if case.measure:
         return case.measure(contender) > 0
     code = statement(case, contender)
@@ -100,6 +125,13 @@ TWO, FIVE = (A, B), VALUES
 ITEMS = [("loss", A), ("logits", B)]
 _two = "make(loss=a, logits=b)"
 _five = "make(loss=a, logits=b, past_key_values=c, hidden_states=d, attentions=e)"
+_torch = "unflatten(*flatten(out))"
+_optree = f"unflatten(*flatten(out, namespace={trees.NAMESPACE!r})[::-1])"
+
+
+def _tree(key: str, title: str, library: str, statement: str) -> Case:
+    return Case(key, title, statement, lambda got, _: present(got) == TWO, library=library)
+
 
 CASES = {
     case.key: case
@@ -126,6 +158,10 @@ CASES = {
         Case(
             "pickle", "pickle and back", "loads(dumps(out, 5))", lambda got, _: present(got) == TWO
         ),
+        _tree("torch_tree", "torch's trees", "torch.utils._pytree", _torch),
+        _tree("cpp_tree", "torch's, in C++", "torch.utils._cxx_pytree", _torch),
+        _tree("optree", "optree's trees", "optree", _optree),
+        _tree("jax_tree", "JAX's trees", "jax.tree_util", "unflatten(*flatten(out)[::-1])"),
         Case("drop", "drop", _two, lambda got, _: present(got) == TWO),
         Case("bytes", "bytes (getsizeof)", "", lambda *_: True, "byte", _getsizeof),
         Case("allocated", "bytes (allocated)", "", lambda *_: True, "byte", _allocated),

@@ -21,7 +21,8 @@ STEP, SLOTS, ORIGINAL = "fastoutputs in step", "fastoutputs slots only", "transf
 RECORD = frozenset("make make_five read copy deepcopy pickle drop bytes allocated".split())
 MUTABLE = RECORD | {"set", "eq"}
 MAPPING = frozenset("key len in keys list items get unpack dict".split())
-OUTPUT = MUTABLE | MAPPING | {"index", "slice", "to_tuple"}
+TREES = frozenset("torch_tree cpp_tree optree jax_tree".split())
+OUTPUT = MUTABLE | MAPPING | TREES | {"index", "slice", "to_tuple"}
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Contender:
 
 @dataclass(frozen=True)
 class Missing:
-    """A peer that is not installed, and what would bring it."""
+    """A peer, or a case, whose library is not installed, and what would bring it."""
 
     name: str
     reason: str

@@ -35,7 +35,7 @@ FACTS = (
     "python_version",
     "python_compiler",
 )
-LIBRARIES = ("transformers", "torch", "msgspec", "attrs", "pybind11", "pyperf")
+LIBRARIES = ("transformers", "torch", "optree", "jax", "msgspec", "attrs", "pybind11", "pyperf")
 
 HEADINGS = {
     STEP: "in\nstep",

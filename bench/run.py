@@ -15,9 +15,9 @@ import pyperf
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from . import report
+from . import cases, contenders, report
 from .cases import CASES, Case, names, statement
-from .contenders import Contender, load
+from .contenders import Contender
 from .timing import (
     PILE,
     Entry,
@@ -31,25 +31,25 @@ from .timing import (
 RESULTS = Path(__file__).parent / "results"
 
 
-def entries(case: Case, contenders: list[Contender]) -> tuple[list[Entry], Entry]:
+def entries(case: Case, peers: list[Contender]) -> tuple[list[Entry], Entry]:
     """The loops of a case, and the empty one that is to be taken off."""
     if case.key == "drop":
         loops = [
-            Entry(peer.name, drop_loop(statement(case, peer), names(peer)), PILE)
-            for peer in contenders
+            Entry(peer.name, drop_loop(statement(case, peer), names(case, peer)), PILE)
+            for peer in peers
         ]
         return loops, Entry("empty", drop_loop("None", {}), PILE)
     loops = [
-        Entry(peer.name, statement_loop(statement(case, peer), names(peer))) for peer in contenders
+        Entry(peer.name, statement_loop(statement(case, peer), names(case, peer))) for peer in peers
     ]
     return loops, Entry("empty", statement_loop("pass", {}))
 
 
 def measure(
-    case: Case, contenders: list[Contender], rounds: int, round_ns: float, shuffle: random.Random
+    case: Case, peers: list[Contender], rounds: int, round_ns: float, shuffle: random.Random
 ) -> tuple[dict[str, list[float]], float]:
     """contender -> one figure a round, in the unit of the case; and the empty loop, taken off."""
-    able = [peer for peer in contenders if case.key in peer.does]
+    able = [peer for peer in peers if case.key in peer.does]
     if case.measure:
         return {peer.name: [case.measure(peer)] for peer in able}, 0.0
     loops, empty = entries(case, able)
@@ -88,8 +88,8 @@ def main(arguments: list[str] | None = None) -> None:
     output = options.output or (RESULTS if whole else None)
 
     rounds, round_ns = (15, 0.5e6) if options.quick else (60, 2e6)
-    chosen = [CASES[key] for key in options.case or CASES]
-    contenders, missing = load()
+    chosen, left_out = cases.load(options.case or CASES)
+    peers, missing = contenders.load()
     console = Console()
     console.width = max(console.width, report.WIDTH)
     shuffle = random.Random(0)
@@ -106,7 +106,7 @@ def main(arguments: list[str] | None = None) -> None:
         task = progress.add_task("", total=len(chosen))
         for case in chosen:
             progress.update(task, description=case.title)
-            raw[case.key], base = measure(case, contenders, rounds, round_ns, shuffle)
+            raw[case.key], base = measure(case, peers, rounds, round_ns, shuffle)
             empty_loop += [base] if base else []
             progress.advance(task)
 
@@ -117,7 +117,12 @@ def main(arguments: list[str] | None = None) -> None:
         best[key] = {name: figure for name, (figure, _) in figures.items()}
         median[key] = {name: figure for name, (_, figure) in figures.items()}
     found = report.Report(
-        best, median, [peer.name for peer in contenders], missing, report.machine(), empty_loop
+        best,
+        median,
+        [peer.name for peer in peers],
+        missing + left_out,
+        report.machine(),
+        empty_loop,
     )
     found.show(console)
 

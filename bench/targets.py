@@ -62,5 +62,10 @@ TARGETS: tuple[Target, ...] = (
         for case in ("len", "in", "keys", "list", "items", "get")
         for target in _both(case, 1.35, "dict")
     ),
+    *(
+        target
+        for case in ("torch_tree", "cpp_tree", "optree", "jax_tree")
+        for target in _both(case, 1.0, ORIGINAL)
+    ),
     Target("bytes", SLOTS, 140),
 )
