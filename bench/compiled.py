@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import random
 from collections.abc import Callable
+from time import perf_counter_ns
 from typing import Any
 
 import torch
@@ -99,7 +100,12 @@ def decoding_loop(make: Make, device: torch.device) -> tuple[Loop, Callable[[], 
             torch.cuda.synchronize()
         return tokens
 
-    timed = statement_loop("decode()", {"decode": decode})
+    def timed(loops: int) -> int:
+        start_ns = perf_counter_ns()
+        for _ in range(loops):
+            decode()
+        return perf_counter_ns() - start_ns
+
     return timed, lambda: [int(token) for token in decode()]
 
 
@@ -125,15 +131,14 @@ def tokens(rounds: int, device: torch.device, shuffle: random.Random) -> dict[st
         expected = expected or decoded()
         if decoded() != expected:
             raise RuntimeError(f"{name} decodes other tokens")
-        entries.append(Entry(name, timed))
-    found = best(entries, rounds, 20e6, shuffle)
-    return {name: value / TOKENS for name, value in found.items()}
+        entries.append(Entry(name, timed, statements=TOKENS))
+    return best(entries, rounds, 20e6, shuffle)
 
 
 def best(
     entries: list[Entry], rounds: int, round_ns: float, shuffle: random.Random
 ) -> dict[str, float]:
-    empty = Entry("empty", statement_loop("pass", {}))
+    empty = Entry("empty", statement_loop("pass", {}))  # the loop weighs nothing beside these
     rows, _ = take_turns(entries, empty, rounds, round_ns, shuffle)
     return {name: best_and_median(values)[0] for name, values in rows.items()}
 

@@ -104,7 +104,7 @@ class Entry:
         for _ in range(8):  # the best of several, or one pause would leave a loop too short
             self.loop(loops)
         best = min(self.loop(loops) for _ in range(3))
-        self.loops = max(loops // 4, round(loops * round_ns / max(best, 1)))
+        self.loops = max(1, loops // 4, round(loops * round_ns / max(best, 1)))
 
     def run(self) -> None:
         elapsed = self.loop(self.loops)
