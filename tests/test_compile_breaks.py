@@ -80,6 +80,7 @@ CASES: dict[str, tuple[Callable[[Kind, Any], Any], tuple[str, str]]] = {
     "a dict | out": (lambda kind, x: {"loss": x} | kind.Out(logits=x), SAME),
     "not caught": (lambda kind, x: kind.Out(logits=x)["loss"], SAME),
     "fromkeys": (lambda kind, x: type(kind.Out.fromkeys(["logits"], x)), ("wrong", "wrong")),
+    "str": (lambda kind, x: str(kind.Out(logits=1)), ("wrong", "wrong")),
     "an f-string": (lambda kind, x: f"{kind.Out(logits=1)}", ("wrong", "wrong")),
     "out | a dict": (lambda kind, x: kind.Out(logits=x) | {"loss": x}, BETTER),
     "repr": (lambda kind, x: repr(kind.Out(logits=1)), BETTER),
@@ -146,3 +147,17 @@ def test_how_it_ends(name: str) -> None:
         warnings.simplefilter("ignore")  # torch warns of text, for one
         original, *ours = (ending(KINDS[kind], name) for kind in ("original", *OURS))
     assert (original, *ours) == (CASES[name][1][0], *[CASES[name][1][1]] * len(OURS))
+
+
+def test_a_trace_sees_storage_in_what_it_makes() -> None:
+    """Of a slots-only output, too, until the trace ends."""
+
+    def function(x: Any) -> Any:
+        out = KINDS["slots_only"].Out(logits=x)
+        return len(dict.keys(out)), out
+
+    torch._dynamo.reset()
+    x = torch.ones(1)
+    for run, seen in ((function, 0), (torch.compile(function, fullgraph=True, backend="eager"), 1)):
+        count, out = run(x)
+        assert (count, dict.__len__(out)) == (seen, 0)

@@ -343,3 +343,17 @@ def test_keras_3_takes_the_original_for_a_leaf_unless_registered(kind, registere
         assert type(result) is Out
         assert np.asarray(result.loss).tolist() == (given * 2).tolist()
         assert np.asarray(result["logits"]).tolist() == (given / 2).tolist()
+
+
+@pytest.mark.parametrize("library", [keras, tf_keras])
+def test_a_slots_only_output_leaves_no_keras_model(library):
+    """Where it is to be put together again, by tf.nest. What a model calls may make one, as above."""
+    cls = KINDS["ours"].TFBaseModelOutput
+
+    class Layer(library.layers.Layer):
+        def call(self, x: Any) -> Any:
+            return cls(last_hidden_state=x * 2)
+
+    x, given = library.Input((2,)), np.ones((1, 2), "float32")
+    with fastoutputs.slots_only(), pytest.raises(UnboundLocalError, match="packed"):
+        library.Model(x, Layer()(x)).predict(given, verbose=0)

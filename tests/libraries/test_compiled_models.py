@@ -102,17 +102,24 @@ def test_other_shapes_and_options(same: Any, name: str, dynamic: bool | None) ->
     same(lambda: counted(name, runs, dynamic=dynamic))
 
 
+@pytest.mark.parametrize("block", [nullcontext, slots_only])
 @pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
-def test_backends(same: Any, backend: str) -> None:
-    same(lambda: counted("LlamaForCausalLM", [inputs("Llama")] * 2, backend, fullgraph=True))
+def test_backends(same: Any, backend: str, block: Any) -> None:
+    def scenario() -> Any:
+        with block():
+            return counted("LlamaForCausalLM", [inputs("Llama")] * 2, backend, fullgraph=True)
+
+    same(scenario)
 
 
-def test_a_training_step(same: Any) -> None:
+@pytest.mark.parametrize("block", [nullcontext, slots_only])
+def test_a_training_step(same: Any, block: Any) -> None:
     def scenario() -> Any:
         torch._dynamo.reset()
         net = bert()
         compiled = torch.compile(net, backend="aot_eager", fullgraph=True)
-        out = compiled(input_ids=IDS, labels=torch.tensor([0, 1]))
+        with block():
+            out = compiled(input_ids=IDS, labels=torch.tensor([0, 1]))
         out.loss.backward()
         return out, [weight.grad for weight in net.parameters()]
 
