@@ -133,7 +133,7 @@ def perform(program: Program, out: Any, x: Any, do: Functions = OPERATORS) -> li
         elif step == "views":
             seen.append((list(do["__iter__"](out)), list(do["__reversed__"](out))))
             seen.append((do["__len__"](out), do["to_tuple"](out), list(do["keys"](out))))
-            seen.append((list(do["values"](out)), list(do["items"](out))))
+            seen.append((list(do["values"](out)), list(do["items"](out)), dict(out)))
         elif step == "refused":
             seen.append(tried(do[name], out, *REFUSED[name]))
         elif isinstance(x, int):  # many tensors are neither equal nor not
