@@ -13,7 +13,7 @@ from unittest import mock
 
 import programs
 import pytest
-from containers import KINDS
+from containers import KINDS, OURS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from programs import Functions, Program
@@ -99,7 +99,7 @@ def calls() -> Iterator[list[str]]:
         cell.cell_contents = twins.compiled[name]
 
 
-def repeat(statement: str, cls: Any, refused: bool = False, times: int = 300) -> None:
+def repeat(statement: str, cls: Any, refused: bool = False, times: int = 2000) -> None:
     """Run a statement often, in code of its own, as the interpreter specialises code for one class."""
     source = f"""
 def run(make, out, same, items, call):
@@ -168,13 +168,13 @@ def substituted(cls: Any) -> tuple[Any, Functions]:
     return made, methods
 
 
-@settings(max_examples=40)
+@settings(max_examples=30)
 @given(
     program=programs.programs,
     construction=programs.constructions,
     is_argument=st.booleans(),
     of_tensors=st.booleans(),
-    base=st.sampled_from(["in_step", "slots_only"]),
+    base=st.sampled_from(OURS),
 )
 def test_operators_twins_substitutes_and_traces_agree(
     program: Program, construction: Any, is_argument: bool, of_tensors: bool, base: str
