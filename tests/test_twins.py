@@ -92,11 +92,12 @@ def calls() -> Iterator[list[str]]:
         return noted
 
     cells = {name: twin.__closure__[0] for name, twin in TWINS.items()}
+    methods = {name: cell.cell_contents for name, cell in cells.items()}
     for name, cell in cells.items():
-        cell.cell_contents = noting(name, cell.cell_contents)
+        cell.cell_contents = noting(name, methods[name])
     yield seen
     for name, cell in cells.items():
-        cell.cell_contents = twins.compiled[name]
+        cell.cell_contents = methods[name]
 
 
 def repeat(statement: str, cls: Any, refused: bool = False, times: int = 2000) -> None:
