@@ -227,7 +227,7 @@ static bool is_frozen(const py::object &cls) {
 // Whether output_vectorcall does exactly what calling the class would do.
 static bool has_compiled_init(PyTypeObject *type, const Schema *schema, bool stores_plainly) {
     if (type->tp_new != PyDict_Type.tp_new || !is_inherited_from_base(type, "__post_init__") ||
-        Py_TYPE(type)->tp_call != PyType_Type.tp_call || schema->count > most_bound) {
+        Py_TYPE(type)->tp_call != PyType_Type.tp_call || schema->count == 0 || schema->count > most_bound) {
         return false;
     }
     py::object owner = defining_class(type, "__init__");
@@ -491,9 +491,6 @@ static Schema *seal_or_throw(PyTypeObject *type) {
     schema = reinterpret_cast<Schema *>(held.get());
     if (is_declared) {
         read_fields(schema, type, is_new);
-    }
-    if (is_declared && schema->fields.empty()) {
-        throw py::value_error(py::str(cls.attr("__name__")).cast<std::string>() + " has no fields.");
     }
     if (is_new) {
         constexpr Py_ssize_t slot = sizeof(PyObject *);

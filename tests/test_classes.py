@@ -372,6 +372,8 @@ def test_a_class_without_fields_is_refused(kind: Kind) -> None:
 
     with pytest.raises(ValueError, match=r"Empty has no fields\."):
         Empty()
+    made = Empty.__new__(Empty)  # as tracers make one
+    assert list(made) == [] and made.to_tuple() == ()
 
 
 def test_an_init_subclass_that_stops_the_chain_is_refused_with_the_remedy(ours: Kind) -> None:

@@ -587,18 +587,7 @@ def asking_a_file(base: Any) -> Any:
 CLEARER_THAN_THE_ORIGINAL = {"a_key_that_is_no_name"}  # with that, an assertion in torch fails
 
 
-TAKEN_FOR_A_BUG = pytest.mark.xfail(
-    reason="ours raises it in __new__, where torch expects nothing but a TypeError", strict=True
-)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=[TAKEN_FOR_A_BUG] if name == "no_fields" else [])
-        for name in BAD_INPUT
-    ],
-)
+@pytest.mark.parametrize("name", BAD_INPUT)
 def test_bad_input_ends_as_without_a_trace(name: str) -> None:
     def ending(base: Any, **options: Any) -> Any:
         function = BAD_INPUT[name](base)

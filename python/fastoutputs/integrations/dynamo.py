@@ -140,6 +140,8 @@ def substitutes() -> dict[Callable[..., Any], Callable[..., Any]]:
 
     def post_init(self: Any) -> None:
         names = fields_of(type(self))
+        if not names:
+            raise ValueError(f"{type(self).__name__} has no fields.")
         first = getattr(self, names[0])
         if first is None or isinstance(first, (torch.Tensor, str)) or is_array(first):
             return
