@@ -27,8 +27,10 @@ def substitutes() -> dict[Callable[..., Any], Callable[..., Any]]:
     """Each compiled method -> what a trace runs instead.
 
     They stand in a function because every global that a trace reads is checked at each call of what
-    was compiled, and a variable of an enclosing function is not.
+    was compiled, builtins included, and a variable of an enclosing function is not.
     """
+    storage, plain, Tensor = dict, object, torch.Tensor
+    is_a, read, listed, text = isinstance, getattr, list, str
 
     @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
     def fields_of(cls: type[ModelOutput]) -> tuple[str, ...]:
@@ -44,16 +46,16 @@ def substitutes() -> dict[Callable[..., Any], Callable[..., Any]]:
 
     def extra_keys(self: Any) -> list[str]:
         names = fields_of(type(self))
-        return [key for key in dict.keys(self) if key not in names]
+        return [key for key in storage.keys(self) if key not in names]
 
     def present(self: Any) -> dict[str, Any]:
         found = {}
         for name in fields_of(type(self)):
-            value = getattr(self, name)
+            value = read(self, name)
             if value is not None:
                 found[name] = value
         for key in extra_keys(self):
-            found[key] = dict.__getitem__(self, key)
+            found[key] = storage.__getitem__(self, key)
         return found
 
     def length(self: Any) -> int:
@@ -84,46 +86,46 @@ def substitutes() -> dict[Callable[..., Any], Callable[..., Any]]:
         return tuple([self[key] for key in self.keys()])  # either may be overridden
 
     def get_item(self: Any, key: Any) -> Any:
-        if not isinstance(key, str):
+        if not is_a(key, text):
             return self.to_tuple()[key]
         if key not in fields_of(type(self)):
-            return dict.__getitem__(self, key)
-        value = getattr(self, key)
+            return storage.__getitem__(self, key)
+        value = read(self, key)
         if value is None:
             raise KeyError(key)
         return value
 
     def equal(self: Any, other: Any) -> Any:
-        return present(self) == dict(other) if isinstance(other, dict) else NotImplemented
+        return present(self) == dict(other) if is_a(other, storage) else NotImplemented
 
     def not_equal(self: Any, other: Any) -> Any:
-        return present(self) != dict(other) if isinstance(other, dict) else NotImplemented
+        return present(self) != dict(other) if is_a(other, storage) else NotImplemented
 
     def keeps_storage(self: Any) -> bool:
-        return dict.__len__(self) > 0 or not present(self)
+        return storage.__len__(self) > 0 or not present(self)
 
     def replace_storage(self: Any, items: dict[str, Any]) -> None:
-        dict.clear(self)
+        storage.clear(self)
         for key, value in items.items():
-            dict.__setitem__(self, key, value)
+            storage.__setitem__(self, key, value)
 
     def set_attribute(self: Any, name: str, value: Any) -> None:
         if name not in fields_of(type(self)):
-            object.__setattr__(self, name, value)
+            plain.__setattr__(self, name, value)
             return
-        if value is None and getattr(self, name) is None:
+        if value is None and read(self, name) is None:
             return  # a constructor stores every field, and most stay None
         in_step = keeps_storage(self)
-        object.__setattr__(self, name, value)
+        plain.__setattr__(self, name, value)
         if in_step:
             items = present(self)
-            if list(items)[-1:] == [name]:  # as a constructor stores them
-                dict.__setitem__(self, name, value)
+            if listed(items)[-1:] == [name]:  # as a constructor stores them
+                storage.__setitem__(self, name, value)
             else:
                 replace_storage(self, items)
 
     def set_item(self: Any, key: Any, value: Any) -> None:
-        if not isinstance(key, str):
+        if not is_a(key, text):
             raise TypeError(f"attribute name must be string, not '{type(key).__name__}'")
         if key not in fields_of(type(self)):
             items = present(self)
@@ -142,23 +144,21 @@ def substitutes() -> dict[Callable[..., Any], Callable[..., Any]]:
         names = fields_of(type(self))
         if not names:
             raise ValueError(f"{type(self).__name__} has no fields.")
-        first = getattr(self, names[0])
-        if first is None or isinstance(first, (torch.Tensor, str)) or is_array(first):
+        first = read(self, names[0])
+        if first is None or is_a(first, (Tensor, text)) or is_array(first):
             return
         for name in names[1:]:
-            if getattr(self, name) is not None:
+            if read(self, name) is not None:
                 return
-        if not isinstance(first, dict) and not unpacks_pairs(type(self)):
+        if not is_a(first, storage) and not unpacks_pairs(type(self)):
             return
         try:
-            pairs = iter(first.items() if isinstance(first, dict) else first)
+            pairs = iter(first.items() if is_a(first, storage) else first)
         except TypeError:
             return
         setattr(self, names[0], None)
-        for position, pair in enumerate(list(pairs)):
-            is_pair = (
-                isinstance(pair, (tuple, list)) and len(pair) == 2 and isinstance(pair[0], str)
-            )
+        for position, pair in enumerate(listed(pairs)):
+            is_pair = is_a(pair, (tuple, list)) and len(pair) == 2 and is_a(pair[0], text)
             if not is_pair and position == 0:
                 setattr(self, names[0], first)
                 return
@@ -172,7 +172,7 @@ def substitutes() -> dict[Callable[..., Any], Callable[..., Any]]:
 
     def is_array(value: Any) -> bool:
         numpy = sys.modules.get("numpy")
-        return numpy is not None and isinstance(value, numpy.ndarray)
+        return numpy is not None and is_a(value, numpy.ndarray)
 
     def refuse(self: Any, *args: Any, **kwargs: Any) -> Any:
         raise OutputMutationError(
