@@ -411,6 +411,44 @@ def test_traced_as_eager_and_as_the_original(ours: Kind, name: str, backend: str
                 assert outcome(kind, name, backend)[:2] == traced[:2]
 
 
+def test_every_operation_by_inductor(ours: Kind) -> None:
+    """All in one graph, as code is generated for each."""
+
+    def function(x: Any, outs: dict[str, Any]) -> Any:
+        return [operation(ours, x, outs[name]) for name, operation in OPERATIONS.items()]
+
+    def results(run: Any) -> Any:
+        outs = {name: make(ours, torch.ones(3)) for name in OPERATIONS}
+        return picture(run(torch.arange(3.0), outs)), picture(outs)
+
+    torch._dynamo.reset()
+    compiled = torch.compile(function, fullgraph=True, backend="inductor")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert results(compiled) == results(function)
+
+
+class Holds(torch.nn.Module):
+    def __init__(self, kind: Kind) -> None:
+        super().__init__()
+        self.out = make(kind, torch.ones(3))
+        self.outs = [make(kind, torch.zeros(3))]
+
+    def forward(self, x: Any) -> Any:
+        self.out.loss = x
+        self.outs[0]["attentions"] = x * 2
+        return self.out.logits + self.out[0], len(self.out), list(self.outs[0]), self.outs[0][-1]
+
+
+def test_held_by_a_module(kind: Kind) -> None:
+    x = torch.arange(3.0)
+    torch._dynamo.reset()
+    plain, compiled = Holds(kind), torch.compile(Holds(kind), fullgraph=True, backend="eager")
+    for _ in range(2):
+        assert picture(compiled(x)) == picture(plain(x))
+    assert picture((compiled.out, compiled.outs)) == picture((plain.out, plain.outs))
+
+
 @pytest.mark.parametrize("block", [nullcontext, slots_only])
 def test_what_was_compiled_for_one_output_is_not_run_for_another(ours: Kind, block: Any) -> None:
     """torch checks nothing of a dict that is empty but its size; that of a slots-only output is."""
