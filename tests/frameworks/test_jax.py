@@ -308,6 +308,22 @@ def test_a_class_that_is_not_decorated_is_a_leaf_which_jit_refuses(base):
         jax.jit(Plain)(1.0)
 
 
+@pytest.mark.parametrize("base", [fastoutputs.ModelOutput, Original])
+def test_a_class_that_its_user_registers(base):
+    """As guides on PyTorch models in JAX tell users to do, which is why no class is registered unasked."""
+
+    @dataclass
+    class Registered(base):
+        logits: Any = None
+        attentions: Any = None
+
+    tree_util.register_pytree_node(
+        Registered, lambda out: (out.to_tuple(), None), lambda _, values: Registered(*values)
+    )
+    out = jax.jit(lambda out: Registered(out[0] * 2, out[1]))(Registered(jnp.array(1.0), (1, 2)))
+    assert type(out) is Registered and out.logits == 2 and list(out) == ["logits", "attentions"]
+
+
 def test_only_dataclasses_are_decorated():
     class Bare(fastoutputs.ModelOutput):
         pass
