@@ -406,15 +406,19 @@ def test_reference_counts_are_exact(ours: Kind, name: str, quiet: None) -> None:
         once()
         counts()
     gc.collect()
-    before, blocks = counts(), sys.getallocatedblocks()
-    for _ in range(300):
-        once()
-        counts()
-    gc.collect()
-    after = counts()
-    assert after[:-1] == before[:-1]
-    assert abs(after[-1] - before[-1]) < 50, "None"
-    assert sys.getallocatedblocks() - blocks < 300
+    grown = []
+    while len(grown) < 3 and not any(blocks < 300 for blocks in grown):
+        # Once more if in doubt: what grows by the way, a table of the interpreter's, is not a leak.
+        before, blocks = counts(), sys.getallocatedblocks()
+        for _ in range(300):
+            once()
+            counts()
+        gc.collect()
+        after = counts()
+        assert after[:-1] == before[:-1]
+        assert abs(after[-1] - before[-1]) < 50, "None"
+        grown.append(sys.getallocatedblocks() - blocks)
+    assert min(grown) < 300
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
