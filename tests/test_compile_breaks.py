@@ -72,7 +72,12 @@ def key_of_the_base(kind: Kind, x: Any) -> Any:
 
 
 # What is done with an output -> how it ends with the original, and with ours.
-SAME, BETTER, DIFFERS = ("left", "left"), ("wrong", "left"), ("traced", "left")
+TRACED, SAME, BETTER, DIFFERS = (
+    ("traced", "traced"),
+    ("left", "left"),
+    ("wrong", "left"),
+    ("traced", "left"),
+)
 CASES: dict[str, tuple[Callable[[Kind, Any], Any], tuple[str, str]]] = {
     "deepcopy": (lambda kind, x: copy.deepcopy(kind.Out(logits=x)), SAME),
     "pickle": (lambda kind, x: pickle.loads(pickle.dumps(kind.Out(logits=1))), SAME),
@@ -90,20 +95,20 @@ CASES: dict[str, tuple[Callable[[Kind, Any], Any], tuple[str, str]]] = {
     "vars": (lambda kind, x: vars(kind.Out(logits=x))["logits"], DIFFERS),
     "del": (deleted, DIFFERS),  # which ours refuses
     "object.__setattr__": (past_the_output, ("traced", "wrong")),  # likewise
-    "super().to_tuple": (calling("to_tuple", lambda out, x: out.to_tuple()), DIFFERS),
-    "super().keys": (calling("keys", lambda out, x: list(out.keys())), DIFFERS),
-    "super().values": (calling("values", lambda out, x: list(out.values())), DIFFERS),
-    "super().items": (calling("items", lambda out, x: list(out.items())), DIFFERS),
-    "super().get": (calling("get", lambda out, x: out.get("logits")), DIFFERS),
-    "super().__reversed__": (calling("__reversed__", lambda out, x: list(reversed(out))), DIFFERS),
+    "super().to_tuple": (calling("to_tuple", lambda out, x: out.to_tuple()), TRACED),
+    "super().keys": (calling("keys", lambda out, x: list(out.keys())), TRACED),
+    "super().values": (calling("values", lambda out, x: list(out.values())), TRACED),
+    "super().items": (calling("items", lambda out, x: list(out.items())), TRACED),
+    "super().get": (calling("get", lambda out, x: out.get("logits")), TRACED),
+    "super().__reversed__": (calling("__reversed__", lambda out, x: list(reversed(out))), TRACED),
     "super().__setattr__": (calling("__setattr__", set_loss), ("traced", "wrong")),
-    "super().__setitem__": (calling("__setitem__", set_loss_by_key), ("traced", "traced")),
+    "super().__setitem__": (calling("__setitem__", set_loss_by_key), TRACED),
     "super().__getitem__": (
         calling("__getitem__", lambda out, x: (out[0], out["attentions"])),
-        ("traced", "traced"),
+        TRACED,
     ),
-    "super().__iter__": (calling("__iter__", lambda out, x: list(out)), ("traced", "traced")),
-    "super().__len__": (calling("__len__", lambda out, x: len(out)), ("traced", "traced")),
+    "super().__iter__": (calling("__iter__", lambda out, x: list(out)), TRACED),
+    "super().__len__": (calling("__len__", lambda out, x: len(out)), TRACED),
 }
 
 

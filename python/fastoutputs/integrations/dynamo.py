@@ -22,6 +22,8 @@ from .._core import ModelOutput, OutputMutationError
 
 __all__ = ["register"]
 
+_METHOD = type(dict.keys)  # of C
+
 
 def substitutes() -> dict[Callable[..., Any], Callable[..., Any]]:
     """Each compiled method -> what a trace runs instead.
@@ -209,8 +211,10 @@ def substitutes() -> dict[Callable[..., Any], Callable[..., Any]]:
 
 def register() -> None:
     """Make outputs traceable; where torch has changed too much, warn, and leave graphs to break at them."""
+    replacements = substitutes()
     try:
         _let_outputs_replay_themselves()
+        _let_overrides_call_super(frozenset(replacements))
     except (ImportError, AttributeError) as error:
         warnings.warn(
             f"torch.compile cannot look into outputs: fastoutputs does not know torch {torch.__version__} "
@@ -218,7 +222,7 @@ def register() -> None:
             stacklevel=2,
         )
         return
-    for compiled, traceable in substitutes().items():
+    for compiled, traceable in replacements.items():
         torch.compiler.substitute_in_graph(compiled, skip_signature_check=True)(traceable)
 
 
@@ -275,6 +279,25 @@ def _let_outputs_replay_themselves() -> None:
     trackers.__init__ = __init__
     trackers.var_getattr = var_getattr
     trackers.needs_slow_setattr = needs_slow_setattr
+
+
+def _let_overrides_call_super(replaced: frozenset[Callable[..., Any]]) -> None:
+    """Have ``super().keys()`` and the like find what a trace runs instead.
+
+    Not public: torch looks for it where a method is called by itself only.
+    """
+    variables: Any = importlib.import_module("torch._dynamo.variables")
+    trackers = variables.SuperVariable
+    call, resolve = trackers.call_method, trackers._resolved_getattr_and_source
+    build = variables.base.VariableTracker.build
+
+    def call_method(variable: Any, tx: Any, name: str, args: list[Any], kwargs: Any) -> Any:
+        method = resolve(variable, tx, name)[0] if variable.objvar else None
+        if isinstance(method, _METHOD) and method in replaced:
+            return build(tx, method).call_function(tx, [variable.objvar, *args], kwargs)
+        return call(variable, tx, name, args, kwargs)
+
+    trackers.call_method = call_method
 
 
 def _attribute_guards() -> Callable[[Any], None]:
