@@ -18,7 +18,7 @@ FRAMEWORKS := --python $(MAIN) --group build --group frameworks --group tensorfl
 SMALL := --group build --group test --package --werror
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-main libraries frameworks peer bench pybind-class wheels asan typing lint format develop venv clean
+.PHONY: help demo test test-main libraries frameworks peer bench instructions pybind-class wheels asan typing lint format develop venv clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ peer: ## transformers' own common model tests, with the original and with ours: 
 
 bench: venv pybind-class ## measure, beside the alternatives
 	@$(BIN)/python -m bench $(ARGS)
+
+instructions: venv ## count the instructions of core operations; growth over 3 % fails
+	@$(BIN)/python -m bench.instructions $(ARGS)
 
 # The same container as a py::class_, into bench/pybind_class.
 pybind-class:

@@ -134,6 +134,16 @@ def test_run_writes_everything_and_no_trace_of_the_host(
         assert not re.search(rf"\b{re.escape(socket.gethostname())}\b", text)
 
 
+def test_instructions_that_grow_are_named() -> None:
+    pytest.importorskip("rich")
+    from rich.console import Console
+
+    from bench import instructions
+
+    counted, before = {"a": 104.0, "b": 102.0, "c": 90.0, "new": 1.0}, dict.fromkeys("abc", 100.0)
+    assert instructions.show(Console(quiet=True), counted, before) == ["a"]
+
+
 @pytest.mark.needs_torch
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's, of itself
 def test_compiled_calls_and_tokens() -> None:
