@@ -12,7 +12,7 @@ from __future__ import annotations
 import importlib
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
@@ -21,8 +21,6 @@ from .. import _core, twins
 from .._core import ModelOutput, OutputMutationError
 
 __all__ = ["register"]
-
-_METHOD = type(dict.keys)  # of C
 
 
 def substitutes() -> dict[Callable[..., Any], Callable[..., Any]]:
@@ -213,8 +211,7 @@ def register() -> None:
     """Make outputs traceable; where torch has changed too much, warn, and leave graphs to break at them."""
     replacements = substitutes()
     try:
-        _let_outputs_replay_themselves()
-        _let_overrides_call_super(frozenset(replacements))
+        patches = [*_outputs_replay_themselves(), *_overrides_call_super(replacements)]
     except (ImportError, AttributeError) as error:
         warnings.warn(
             f"torch.compile cannot look into outputs: fastoutputs does not know torch {torch.__version__} "
@@ -222,11 +219,17 @@ def register() -> None:
             stacklevel=2,
         )
         return
+    for owner, name, function in patches:
+        setattr(owner, name, function)
     for compiled, traceable in replacements.items():
         torch.compiler.substitute_in_graph(compiled, skip_signature_check=True)(traceable)
 
 
-def _let_outputs_replay_themselves() -> None:
+Patches = list[tuple[type, str, Callable[..., Any]]]
+"""A class of torch's, the name of a method, and what takes its place: made before any is put there."""
+
+
+def _outputs_replay_themselves() -> Patches:
     """Have the end of a trace assign attributes, and no more: the real output does the rest.
 
     Not public: torch would store them by object.__setattr__, which bypasses the output and which
@@ -276,12 +279,11 @@ def _let_outputs_replay_themselves() -> None:
             )
         return read_attribute(variable, tx, name)
 
-    trackers.__init__ = __init__
-    trackers.var_getattr = var_getattr
-    trackers.needs_slow_setattr = needs_slow_setattr
+    functions = (__init__, var_getattr, needs_slow_setattr)
+    return [(trackers, function.__name__, function) for function in functions]
 
 
-def _let_overrides_call_super(replaced: frozenset[Callable[..., Any]]) -> None:
+def _overrides_call_super(replaced: Iterable[Callable[..., Any]]) -> Patches:
     """Have ``super().keys()`` and the like find what a trace runs instead.
 
     Not public: torch looks for it where a method is called by itself only.
@@ -290,14 +292,15 @@ def _let_overrides_call_super(replaced: frozenset[Callable[..., Any]]) -> None:
     trackers = variables.SuperVariable
     call, resolve = trackers.call_method, trackers._resolved_getattr_and_source
     build = variables.base.VariableTracker.build
+    methods = {method.__name__: method for method in replaced}
 
     def call_method(variable: Any, tx: Any, name: str, args: list[Any], kwargs: Any) -> Any:
-        method = resolve(variable, tx, name)[0] if variable.objvar else None
-        if isinstance(method, _METHOD) and method in replaced:
+        method = methods.get(name)
+        if method and variable.objvar and resolve(variable, tx, name)[0] is method:
             return build(tx, method).call_function(tx, [variable.objvar, *args], kwargs)
         return call(variable, tx, name, args, kwargs)
 
-    trackers.call_method = call_method
+    return [(trackers, "call_method", call_method)]
 
 
 def _attribute_guards() -> Callable[[Any], None]:
