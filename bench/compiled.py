@@ -149,9 +149,9 @@ def show(console: Console, title: str, figures: dict[str, float]) -> None:
         table.add_column(heading, justify="right" if heading else "left")
     extra = {name: value - figures[TUPLE] for name, value in figures.items()}
     for name, value in figures.items():
-        share = "" if name == TUPLE else f"{extra[name] / extra[ORIGINAL]:.2f} ×"
         beyond = "" if name == TUPLE else readable(extra[name])
-        table.add_row(name, readable(value), beyond, share if ORIGINAL in extra else "")
+        share = f"{extra[name] / extra[ORIGINAL]:.2f} ×" if beyond and ORIGINAL in extra else ""
+        table.add_row(name, readable(value), beyond, share)
     console.print(table)
 
 

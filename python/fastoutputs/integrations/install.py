@@ -278,8 +278,7 @@ class _Installation:
                 swap.everywhere(classes)
             self._note(swap)
             for name in library.twins:
-                module = sys.modules.get(name)
-                if module is None:
+                if name not in sys.modules:
                     self._forget.append(when_imported(name, self._use_twins))
             for name, change in library.patches.items():
                 self._forget.append(when_imported(name, partial(self._patch, change)))
