@@ -13,8 +13,8 @@ from dataclasses import make_dataclass
 from types import SimpleNamespace
 from typing import Any
 
+import containers
 import pytest
-from containers import BASES, OURS
 
 torch = pytest.importorskip("torch")
 pytestmark = [
@@ -29,7 +29,7 @@ Kind = Any
 
 def declare(name: str) -> Kind:
     """An output class and one derived from it, by names of their own: torch keeps nodes by name."""
-    kind, bases = SimpleNamespace(name=name), (BASES[name],)
+    kind, bases = SimpleNamespace(name=name), (containers.BASES[name],)
     for role, fields in (("Out", FIELDS[:3]), ("Extended", FIELDS[3:])):
         declared = [(field, Any, None) for field in fields]
         where = {"__module__": __name__}
@@ -41,17 +41,17 @@ def declare(name: str) -> Kind:
 
 
 pytest.importorskip("transformers")
-KINDS = {name: declare(name) for name in BASES}
+KINDS = {name: declare(name) for name in containers.BASES}
 
 
-@pytest.fixture(params=KINDS)
-def kind(request: pytest.FixtureRequest) -> Kind:
-    return KINDS[request.param]
+@pytest.fixture
+def kind(kind: containers.Kind) -> Kind:
+    return KINDS[kind.name]
 
 
-@pytest.fixture(params=OURS)
-def ours(request: pytest.FixtureRequest) -> Kind:
-    return KINDS[request.param]
+@pytest.fixture
+def ours(ours: containers.Kind) -> Kind:
+    return KINDS[ours.name]
 
 
 class Returns(torch.nn.Module):

@@ -38,14 +38,10 @@ ARCHITECTURES = [
 
 
 def make(name: str) -> Any:
-    if name.startswith("Bert"):
-        net = bert(name).eval()
-    else:
-        net = llama(name).eval() if name.startswith("Llama") else model(name)
-    with torch.no_grad():
-        net(
-            **inputs(name), **EVERYTHING
-        )  # at the first time it changes its class, which no graph holds
+    build = bert if name.startswith("Bert") else llama if name.startswith("Llama") else model
+    net = build(name).eval()
+    with torch.no_grad():  # the first time such a call changes its class, which no graph holds
+        net(**inputs(name), **EVERYTHING)
     return net
 
 
