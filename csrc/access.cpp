@@ -3,17 +3,9 @@
 #include "ref.hpp"
 #include "rollback.hpp"
 
-namespace fastoutputs {
+#include <algorithm>
 
-// The schema with its facts about overrides brought up to date, should the class have been patched.
-static const Schema *current_schema(OutputObject *self) {
-    PyTypeObject *type = Py_TYPE(as_object(self));
-    const Schema *schema = schema_of(self);
-    if (!is_current(type, schema)) {
-        schema = schema_of_class(type);
-    }
-    return schema;
-}
+namespace fastoutputs {
 
 // --- reading -------------------------------------------------------------------------------------
 
@@ -53,7 +45,7 @@ PyObject *output_get_item(OutputObject *self, PyObject *key) {
     return nullptr;
 }
 
-int output_contains(PyObject *op, PyObject *key) {
+FASTOUTPUTS_OUT_OF_LINE static int contains_slowly(PyObject *op, PyObject *key) {
     Ref value(output_get_item(as_output(op), key));
     if (value) {
         return 1;
@@ -61,7 +53,11 @@ int output_contains(PyObject *op, PyObject *key) {
     return PyErr_Occurred() ? -1 : 0;
 }
 
-static PyObject *output_get(PyObject *op, PyObject *const *args, Py_ssize_t nargs) {
+int output_contains(PyObject *op, PyObject *key) {
+    return PyUnicode_CheckExact(key) && quick_find(as_output(op), key) ? 1 : contains_slowly(op, key);
+}
+
+FASTOUTPUTS_OUT_OF_LINE static PyObject *get_slowly(PyObject *op, PyObject *const *args, Py_ssize_t nargs) {
     if (nargs < 1 || nargs > 2) {
         PyErr_Format(PyExc_TypeError, "get expected %s argument%s, got %zd", nargs < 1 ? "at least 1" : "at most 2",
                      nargs < 1 ? "" : "s", nargs);
@@ -74,19 +70,26 @@ static PyObject *output_get(PyObject *op, PyObject *const *args, Py_ssize_t narg
     return Py_NewRef(nargs == 2 ? args[1] : Py_None);
 }
 
-static PyObject *values_as_tuple(OutputObject *self) {
-    Py_ssize_t count = output_len(self);
+static PyObject *output_get(PyObject *op, PyObject *const *args, Py_ssize_t nargs) {
+    PyObject *value = nargs == 1 && PyUnicode_CheckExact(args[0]) ? quick_find(as_output(op), args[0]) : nullptr;
+    return value ? Py_NewRef(value) : get_slowly(op, args, nargs);
+}
+
+// The present values from number first on, most of them or as many as there are.
+static PyObject *values_as_tuple(OutputObject *self, Py_ssize_t first, Py_ssize_t most) {
+    auto wanted = [=](Py_ssize_t present) { return std::clamp<Py_ssize_t>(present - first, 0, most); };
+    Py_ssize_t present = output_len(self);
     for (;;) {
+        const Py_ssize_t count = wanted(present);
         PyObject *tuple = PyTuple_New(count);
         if (!tuple) {
             return nullptr;
         }
-        Py_ssize_t found = collect_values(self, reinterpret_cast<PyTupleObject *>(tuple)->ob_item, count);
-        if (found == count) {
+        present = collect_values(self, first, reinterpret_cast<PyTupleObject *>(tuple)->ob_item, count);
+        if (wanted(present) == count) {
             return tuple;
         }
         // Making the tuple may have run the collector, and that any code; or the raw dict was tampered with.
-        count = found;
         Py_DECREF(tuple);
     }
 }
@@ -97,7 +100,7 @@ PyObject *output_to_tuple(PyObject *op, PyObject *) {
         return nullptr;
     }
     if (schema->plain_items) {
-        return values_as_tuple(as_output(op));
+        return values_as_tuple(as_output(op), 0, PY_SSIZE_T_MAX);
     }
     // An overridden keys or __getitem__ has a say in it.
     Ref keys(PyObject_CallMethod(op, "keys", nullptr));
@@ -157,16 +160,19 @@ static Py_ssize_t as_index(PyObject *key) {
     return PyNumber_AsSsize_t(key, PyExc_IndexError);
 }
 
-PyObject *output_subscript(PyObject *op, PyObject *key) {
-    OutputObject *self = as_output(op);
-    if (PyUnicode_CheckExact(key)) {
-        const Schema *schema = schema_of(self);
-        Py_ssize_t field = find_field(schema, key);
-        PyObject *value = field < 0 ? Py_None : row_of(self, schema)[field];
-        if (value != Py_None) {
-            return Py_NewRef(value);
-        }
+// A slice of step one between small bounds: no code of a user's is asked for them.
+static bool is_plain_slice(PyObject *key) {
+    if (!PySlice_Check(key)) {
+        return false;
     }
+    auto *slice = reinterpret_cast<PySliceObject *>(key);
+    auto is_plain = [](PyObject *bound) { return bound == Py_None || PyLong_CheckExact(bound); };
+    return is_plain(slice->start) && is_plain(slice->stop) && slice->step == Py_None;
+}
+
+// By any key but the name of a present field.
+FASTOUTPUTS_OUT_OF_LINE static PyObject *subscript_slowly(PyObject *op, PyObject *key) {
+    OutputObject *self = as_output(op);
     if (PyUnicode_Check(key)) {
         PyObject *value = output_get_item(self, key);
         if (!value && !PyErr_Occurred()) {
@@ -178,12 +184,27 @@ PyObject *output_subscript(PyObject *op, PyObject *key) {
     if (!schema) {
         return nullptr;
     }
-    if (schema->plain_to_tuple && schema->plain_items && PyIndex_Check(key)) {
-        const Py_ssize_t index = as_index(key);
-        return index == -1 && PyErr_Occurred() ? nullptr : item_at(self, index);
+    if (schema->plain_to_tuple && schema->plain_items) {
+        if (PyIndex_Check(key)) {
+            const Py_ssize_t index = as_index(key);
+            return index == -1 && PyErr_Occurred() ? nullptr : item_at(self, index);
+        }
+        if (is_plain_slice(key)) {
+            Py_ssize_t start, stop, step;
+            if (PySlice_Unpack(key, &start, &stop, &step) < 0) {
+                return nullptr;
+            }
+            const Py_ssize_t length = PySlice_AdjustIndices(output_len(self), &start, &stop, step);
+            return values_as_tuple(self, start, length);
+        }
     }
     Ref tuple(schema->plain_to_tuple ? output_to_tuple(op, nullptr) : PyObject_CallMethod(op, "to_tuple", nullptr));
     return tuple ? PyObject_GetItem(tuple.get(), key) : nullptr;
+}
+
+PyObject *output_subscript(PyObject *op, PyObject *key) {
+    PyObject *value = PyUnicode_CheckExact(key) ? quick_find(as_output(op), key) : nullptr;
+    return value ? Py_NewRef(value) : subscript_slowly(op, key);
 }
 
 // --- writing -------------------------------------------------------------------------------------

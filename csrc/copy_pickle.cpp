@@ -133,6 +133,68 @@ static PyObject *output_copy(PyObject *op, PyObject *) {
     return made.release();
 }
 
+// What copy.deepcopy does with a class that has no __deepcopy__.
+static PyObject *deepcopy_by_reduce(PyObject *op, PyObject *memo, PyObject *reducer, PyObject *copy) {
+    Ref reduced(reducer ? PyObject_CallOneArg(reducer, op) : PyObject_CallMethod(op, "__reduce_ex__", "i", 4));
+    if (!reduced || PyUnicode_Check(reduced.get())) {
+        return reduced ? Py_NewRef(op) : nullptr;
+    }
+    Ref reconstruct(PyObject_GetAttrString(copy, "_reconstruct"));
+    Ref first(reconstruct ? PyTuple_Pack(2, op, memo) : nullptr);
+    Ref args(first ? PySequence_Concat(first.get(), reduced.get()) : nullptr);
+    return args ? PyObject_CallObject(reconstruct.get(), args.get()) : nullptr;
+}
+
+// Each value becomes its deep copy; items is a dict of our own.
+static int deepen(PyObject *items, PyObject *deepcopy, PyObject *memo) {
+    PyObject *key, *value;
+    Py_ssize_t position = 0;
+    while (PyDict_Next(items, &position, &key, &value)) {
+        Ref name = Ref::borrow(key), original = Ref::borrow(value);
+        Ref twin(PyObject_CallFunctionObjArgs(deepcopy, value, memo, nullptr));
+        if (!twin || PyDict_SetItem(items, name.get(), twin.get()) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+// The same result as by __reduce__ and __setstate__, without the detour over Python code for each part.
+static PyObject *output_deepcopy(PyObject *op, PyObject *memo) {
+    OutputObject *self = as_output(op);
+    const Schema *schema = current_schema(self);
+    Ref copy(schema ? PyImport_ImportModule("copy") : nullptr);
+    Ref reducers(copy ? PyObject_GetAttrString(copy.get(), "dispatch_table") : nullptr);
+    if (!reducers) {
+        return nullptr;
+    }
+    Ref reducer(PyObject_GetItem(reducers.get(), as_object(Py_TYPE(op))));
+    if (!reducer && !PyErr_ExceptionMatches(PyExc_KeyError)) {
+        return nullptr;
+    }
+    PyErr_Clear();
+    if (reducer || !schema->plain_reduce) {
+        return deepcopy_by_reduce(op, memo, reducer.get(), copy.get());
+    }
+    Ref fields(present_fields(self)), extras(fields ? extra_items(self) : nullptr);
+    Ref attributes(extras ? copy_of_attributes(self) : nullptr);
+    Ref deepcopy(attributes ? PyObject_GetAttrString(copy.get(), "deepcopy") : nullptr);
+    Ref made(deepcopy ? dict_new(Py_TYPE(op)) : nullptr);
+    Ref id(made ? PyLong_FromVoidPtr(op) : nullptr);
+    if (!id || PyObject_SetItem(memo, id.get(), made.get()) < 0) {
+        return nullptr;
+    }
+    for (PyObject *part : {fields.get(), extras.get(), attributes.get()}) {
+        if (deepen(part, deepcopy.get(), memo) < 0) {
+            return nullptr;
+        }
+    }
+    OutputObject *twin = as_output(made.get());
+    const bool filled = set_items(twin, fields.get()) == 0 && set_items(twin, extras.get()) == 0 &&
+                        restore_attributes(twin, attributes.get()) == 0;
+    return filled ? made.release() : nullptr;
+}
+
 static PyObject *output_sizeof(PyObject *op, PyObject *) {
     OutputObject *self = as_output(op);
     Ref raw(PyObject_CallMethod(as_object(&PyDict_Type), "__sizeof__", "O", op));
@@ -145,6 +207,7 @@ static PyObject *output_sizeof(PyObject *op, PyObject *) {
 
 PyMethodDef copy_methods[] = {
     {"copy", output_copy, METH_NOARGS, "copy($self, /)\n--\n\nA new output of the same class with the same items."},
+    {"__deepcopy__", output_deepcopy, METH_O, "For copy.deepcopy: a new output of deep copies."},
     {"__reduce__", output_reduce, METH_NOARGS, "For pickle and copy: the class, and its state by name."},
     {"__setstate__", output_setstate, METH_O, "Take the state made by __reduce__, or an original's instance dict."},
     {"_rebuild", output_rebuild, METH_O | METH_CLASS, "For pickle: an output made of three dicts, without __init__."},

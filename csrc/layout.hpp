@@ -53,6 +53,7 @@ struct Schema {
     bool takes_all_fields;          // every field is a parameter
     bool plain_to_tuple;            // to_tuple is ours
     bool plain_items;               // so are keys and __getitem__: to_tuple may read the row
+    bool plain_reduce;              // what pickle and copy ask a class for is ours
     bool own_setattr;               // a __setattr__ of the user's, frozen dataclasses aside
     bool fields_move;               // a subclass has one of the fields at another place of the instance
 };
@@ -84,6 +85,13 @@ inline PyObject *&attributes_of(OutputObject *self) {
     return self->attributes_in_place;
 #endif
 }
+
+// Keeps the registers that the rest of a function needs from being saved on the short way through it.
+#if defined(_MSC_VER)
+#define FASTOUTPUTS_OUT_OF_LINE __declspec(noinline)
+#else
+#define FASTOUTPUTS_OUT_OF_LINE __attribute__((noinline))
+#endif
 
 // Outputs made in this thread get no raw dict while this is set. Initial-exec, where there is such a
 // thing, keeps the read to one instruction.
@@ -143,6 +151,19 @@ inline Py_ssize_t find_field(const Schema *schema, PyObject *name) {
     }
 }
 
+// The value of a field by its very name object, as names written in code are: they are interned. NULL for
+// any other name and for an absent field. The identity proves the match, even of a hash not computed yet.
+inline PyObject *quick_find(const OutputObject *self, PyObject *name) {
+    const Schema *schema = schema_of(self);
+    const auto hash = static_cast<std::size_t>(reinterpret_cast<PyASCIIObject *>(name)->hash);
+    const Bucket &bucket = schema->table[hash & schema->mask];
+    if (bucket.name != name) {
+        return nullptr;
+    }
+    PyObject *value = row_of(self, schema)[bucket.index];
+    return value == Py_None ? nullptr : value;
+}
+
 // None is counted, too, before Python 3.12; many at once is one addition.
 inline void add_none_references([[maybe_unused]] Py_ssize_t n) {
 #if defined(Py_REF_DEBUG)
@@ -175,15 +196,15 @@ struct ExtraCursor {
 // 1 and borrowed references, or 0 at the end.
 int next_extra(OutputObject *self, ExtraCursor *cursor, PyObject **key, PyObject **value);
 
-// Puts the present values into buffer, at most room of them; returns how many there are.
-inline Py_ssize_t collect_values(OutputObject *self, PyObject **buffer, Py_ssize_t room) {
+// Puts the present values from number first on into buffer, at most room of them; returns how many are present.
+inline Py_ssize_t collect_values(OutputObject *self, Py_ssize_t first, PyObject **buffer, Py_ssize_t room) {
     const Schema *schema = schema_of(self);
     PyObject **row = row_of(self, schema);
     Py_ssize_t n = 0;
     for (Py_ssize_t i = 0; i < schema->count; i++) {
         if (row[i] != Py_None) {
-            if (n < room) {
-                buffer[n] = Py_NewRef(row[i]);
+            if (n >= first && n - first < room) {
+                buffer[n - first] = Py_NewRef(row[i]);
             }
             n++;
         }
@@ -192,8 +213,8 @@ inline Py_ssize_t collect_values(OutputObject *self, PyObject **buffer, Py_ssize
         ExtraCursor cursor;
         PyObject *key, *value;
         while (next_extra(self, &cursor, &key, &value)) {
-            if (n < room) {
-                buffer[n] = Py_NewRef(value);
+            if (n >= first && n - first < room) {
+                buffer[n - first] = Py_NewRef(value);
             }
             n++;
         }
@@ -228,6 +249,13 @@ inline Schema *schema_of_class(PyTypeObject *type) {
 // Whether the facts of schema were read off type as it is now.
 inline bool is_current(PyTypeObject *type, const Schema *schema) {
     return schema->version == type->tp_version_tag && schema->version != 0;
+}
+
+// The schema with its facts about overrides brought up to date, should the class have been patched. NULL: error.
+inline const Schema *current_schema(OutputObject *self) {
+    PyTypeObject *type = Py_TYPE(as_object(self));
+    const Schema *schema = schema_of(self);
+    return is_current(type, schema) ? schema : schema_of_class(type);
 }
 
 // collector.cpp

@@ -73,6 +73,7 @@ int prepare_model_output(PyObject *module) {
         {Py_tp_richcompare, reinterpret_cast<void *>(output_richcompare)},
         {Py_tp_hash, reinterpret_cast<void *>(PyObject_HashNotImplemented)},
         {Py_mp_length, reinterpret_cast<void *>(output_length)},
+        {Py_sq_length, reinterpret_cast<void *>(output_length)},  // asked for first
         {Py_mp_subscript, reinterpret_cast<void *>(output_subscript)},
         {Py_mp_ass_subscript, reinterpret_cast<void *>(output_ass_subscript)},
         {Py_sq_contains, reinterpret_cast<void *>(output_contains)},

@@ -68,7 +68,7 @@ static Schema *new_schema() {
     schema->mirror_dict = true;
     schema->compiled_init = schema->fills_defaults = schema->takes_all_fields = false;
     schema->own_setattr = schema->fields_move = false;
-    schema->plain_to_tuple = schema->plain_items = schema->unpacks_pairs = true;
+    schema->plain_to_tuple = schema->plain_items = schema->plain_reduce = schema->unpacks_pairs = true;
     PyObject_GC_Track(as_object(schema));
     return schema;
 }
@@ -513,6 +513,8 @@ static Schema *seal_or_throw(PyTypeObject *type) {
     schema->own_setattr = !stores_plainly && !is_frozen(py::reinterpret_borrow<py::object>(cls));
     schema->plain_to_tuple = is_plain(type, schema, "to_tuple");
     schema->plain_items = is_plain(type, schema, "keys") && is_plain(type, schema, "__getitem__");
+    schema->plain_reduce =
+        are_inherited_from_base(type, {"__reduce_ex__", "__reduce__", "__getstate__", "__setstate__"});
     schema->compiled_init = has_compiled_init(type, schema, stores_plainly);
     install_slots(type, schema, stores_plainly);
     remember(type, schema);
@@ -541,9 +543,10 @@ Schema *seal(PyTypeObject *type) {
 }
 
 void note_own_methods() {
-    for (const char *name : {"__post_init__", "__setattr__", "__delattr__", "__init__", "__iter__", "__len__",
-                             "__getitem__", "__setitem__", "__delitem__", "__contains__", "to_tuple", "keys", "__eq__",
-                             "__ne__", "__lt__", "__le__", "__gt__", "__ge__", "__ior__"}) {
+    for (const char *name : {"__post_init__", "__setattr__",   "__delattr__", "__init__",     "__iter__",    "__len__",
+                             "__getitem__",   "__setitem__",   "__delitem__", "__contains__", "to_tuple",    "keys",
+                             "__eq__",        "__ne__",        "__lt__",      "__le__",       "__gt__",      "__ge__",
+                             "__ior__",       "__reduce_ex__", "__reduce__",  "__getstate__", "__setstate__"}) {
         note_own_method(name);
     }
 }

@@ -124,7 +124,7 @@ static PyObject *iterator_next(PyObject *op) {
             return nullptr;
         }
         PyObject *key, *value;
-        if (next_extra(output, &self->cursor, &key, &value)) {
+        if (self->cursor.passed < extras && next_extra(output, &self->cursor, &key, &value)) {
             Ref held_key = Ref::borrow(key), held_value = Ref::borrow(value);
             return pick(self->part, held_key.get(), held_value.get());
         }
@@ -132,21 +132,6 @@ static PyObject *iterator_next(PyObject *op) {
     self->output = nullptr;
     Py_DECREF(output);
     return nullptr;
-}
-
-static PyObject *iterator_length_hint(PyObject *op, PyObject *) {
-    auto *self = reinterpret_cast<IteratorObject *>(op);
-    if (!self->output) {
-        return PyLong_FromLong(0);
-    }
-    const Schema *schema = schema_of(self->output);
-    PyObject **row = row_of(self->output, schema);
-    Py_ssize_t passed = self->cursor.passed;
-    for (Py_ssize_t i = 0; i < schema->count && i < self->index; i++) {
-        passed += row[i] != Py_None;
-    }
-    Py_ssize_t left = output_len(self->output) - passed;
-    return PyLong_FromSsize_t(left > 0 ? left : 0);
 }
 
 // Views and iterators own one output each, at the same place.
@@ -306,10 +291,6 @@ static PyMethodDef values_methods[] = {
     {"__reversed__", reversed_method, METH_NOARGS, "The values, last first."},
     {nullptr, nullptr, 0, nullptr},
 };
-static PyMethodDef iterator_methods[] = {
-    {"__length_hint__", iterator_length_hint, METH_NOARGS, "How many elements are left."},
-    {nullptr, nullptr, 0, nullptr},
-};
 static PyGetSetDef view_getset[] = {
     {"mapping", view_mapping, nullptr, "A read-only proxy of the output.", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr},
@@ -367,9 +348,11 @@ int prepare_views() {
     runtime.values_view = reinterpret_cast<PyTypeObject *>(PyType_FromSpec(&values_spec));
 
     PyType_Slot iterator_slots[] = {
-        slot(Py_tp_dealloc, iterator_dealloc), slot(Py_tp_traverse, holder_traverse),
-        slot(Py_tp_iter, PyObject_SelfIter),   slot(Py_tp_iternext, iterator_next),
-        {Py_tp_methods, iterator_methods},     {0, nullptr},
+        slot(Py_tp_dealloc, iterator_dealloc),
+        slot(Py_tp_traverse, holder_traverse),
+        slot(Py_tp_iter, PyObject_SelfIter),
+        slot(Py_tp_iternext, iterator_next),
+        {0, nullptr},
     };
     PyType_Spec iterator_spec = {"fastoutputs._core.output_iterator", sizeof(IteratorObject), 0,
                                  Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import functools
 import gc
-import operator
 import pickle
 import sys
 import threading
@@ -368,7 +367,7 @@ OPERATIONS: dict[str, Callable[[Kind, Any, Any], Any]] = {
         out.keys().mapping,
     ),
     "views compare wrongly": lambda kind, out, v: out.items() | [[v]],
-    "length hint": lambda kind, out, v: operator.length_hint(iter(out)),
+    "cut": lambda kind, out, v: (out[:1], out[1:], out[::-1]),
     "size": lambda kind, out, v: sys.getsizeof(out),
     "hash": lambda kind, out, v: hash(out),
     "merge wrongly": lambda kind, out, v: out | v,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import copyreg
 import io
 import pickle
 import sys
@@ -132,10 +133,32 @@ class Reducing(containers.ModelOutput):
 
 
 def test_overridden_pickling_wins() -> None:
-    for make in (copy.copy, lambda o: pickle.loads(pickle.dumps(o))):
+    for make in (copy.copy, copy.deepcopy, lambda o: pickle.loads(pickle.dumps(o))):
         twin = make(Stateful(1, 2))
         assert twin.came_back == "state" and twin.to_tuple() == (1, 2)
         assert make(Reducing(1, 2)).to_tuple() == (2, 1)
+
+
+def test_reduction_of_copyreg_wins(ours: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(copyreg.dispatch_table, ours.Out, lambda out: (ours.Out, (out.logits,)))
+    for make in (copy.copy, copy.deepcopy, lambda o: pickle.loads(pickle.dumps(o))):
+        assert make(ours.Out(1, 2)).to_tuple() == (2,)
+
+
+def test_a_patched_reduction_wins(ours: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = ours.Out(1, [2])
+    assert copy.deepcopy(out) == out
+    monkeypatch.setattr(ours.Out, "__reduce_ex__", lambda self, protocol: "as it is")
+    assert copy.deepcopy(out) is copy.copy(out) is out
+
+
+def test_deepcopy_takes_everything_along(kind: Kind) -> None:
+    out = kind.Out(loss=[1])
+    out["extra"] = [2]
+    out.__dict__["plain"] = out.loss
+    twin = copy.deepcopy(out)
+    assert_equal(twin, out)
+    assert twin.plain is twin.loss is not out.loss and twin["extra"] is twin.extra is not out.extra
 
 
 def test_sizeof_counts_row_and_raw_dict(ours: Kind) -> None:

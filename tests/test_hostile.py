@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import gc
-import operator
 import pickle
 import random
 import subprocess
@@ -554,7 +553,7 @@ def test_an_iterator_outlives_its_output(ours: Kind) -> None:
     ]
     assert [len(view) for view in views] == [2, 2]
     for walk in walks:
-        assert list(walk) == [] and operator.length_hint(walk) == 0
+        assert list(walk) == []
 
 
 def test_a_walk_over_extra_keys_gives_each_once_whatever_is_set(ours: Kind) -> None:

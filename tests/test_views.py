@@ -47,10 +47,18 @@ def test_index(kind: Kind) -> None:
 
 
 @pytest.mark.parametrize(
-    "cut", [slice(None), slice(1), slice(1, None), slice(None, None, -1), slice(-1, 9), slice(5)]
+    "cut",
+    [
+        *(slice(None), slice(1), slice(1, None), slice(None, None, -1), slice(-1, 9), slice(5)),
+        *(slice(7, 2), slice(1, 0), slice(-(10**30), 10**30), slice(0, 2, 2), slice(False, True)),
+        *(slice(Index(1), None), slice(None, Index(1), Index(1))),
+    ],
 )
 def test_slice(kind: Kind, cut: slice) -> None:
-    assert make(kind)[cut] == ("L", ("a",))[cut] and type(make(kind)[cut]) is tuple
+    out = make(kind)
+    assert out[cut] == ("L", ("a",))[cut] and type(out[cut]) is tuple
+    out["extra"] = 1
+    assert out[cut] == ("L", ("a",), 1)[cut]
 
 
 def test_key(kind: Kind) -> None:
