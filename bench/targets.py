@@ -48,24 +48,31 @@ def _both(case: str, bound: float, peer: str) -> tuple[Target, ...]:
 
 
 TARGETS: tuple[Target, ...] = (
-    Target("make", SLOTS, 1.0, "msgspec.Struct"),
+    Target("make", SLOTS, 0.85, "msgspec.Struct"),
+    Target("make", SLOTS, 1.8, "tuple literal"),
+    Target("make", STEP, 1.4, "msgspec.Struct"),
+    Target("make", STEP, 1.2, "dict"),
     Target("make", SLOTS, 150, ORIGINAL, faster=True),
-    Target("make", STEP, 1.9, "msgspec.Struct"),
     Target("make", STEP, 90, ORIGINAL, faster=True),
-    *_both("read", 1.15, "slots dataclass"),
-    Target("set", SLOTS, 1.15, "msgspec.Struct"),
-    Target("set", STEP, 2.0, "msgspec.Struct"),
-    *_both("index", 1.1, "named tuple"),
-    *_both("key", 1.0, "dict"),
+    *_both("read", 1.05, "slots dataclass"),
+    Target("set", SLOTS, 1.0, "msgspec.Struct"),
+    Target("set", STEP, 1.5, "msgspec.Struct"),
+    *_both("index", 0.95, "named tuple"),
+    *_both("key", 0.85, "dict"),
     *(
         target
-        for case in ("len", "in", "keys", "list", "items", "get")
-        for target in _both(case, 1.35, "dict")
+        for case in ("in", "len", "keys", "list", "items", "get")
+        for target in _both(case, 1.1, "dict")
     ),
+    *_both("slice", 1.3, "tuple literal"),
+    *_both("to_tuple", 1.6, "tuple literal"),
+    *_both("unpack", 2.0, "dict"),
+    *_both("deepcopy", 0.4, ORIGINAL),
+    *_both("pickle", 0.4, ORIGINAL),
     *(
         target
         for case in ("torch_tree", "cpp_tree", "optree", "jax_tree")
         for target in _both(case, 1.0, ORIGINAL)
     ),
-    Target("bytes", SLOTS, 140),
+    Target("bytes", SLOTS, 128),
 )
