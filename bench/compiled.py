@@ -21,6 +21,9 @@ from rich.table import Table
 from .contenders import ORIGINAL, SLOTS, STEP, load
 from .timing import Entry, Loop, best_and_median, readable, statement_loop, take_turns
 
+Rows = dict[str, list[float]]
+"""What it was -> ns in every round."""
+
 TUPLE = "tuple"
 TOKENS = 32
 WIDTH, LAYERS, HEADS, VOCABULARY = 64, 2, 4, 256
@@ -120,11 +123,11 @@ def calls(rounds: int, shuffle: random.Random) -> dict[str, float]:
 
         compiled = torch.compile(function, backend="eager", fullgraph=True)
         entries.append(Entry(name, statement_loop("call(x)", {"call": compiled, "x": x})))
-    return best(entries, rounds, 2e6, shuffle)
+    return best(by_turns(entries, rounds, 2e6, shuffle))
 
 
-def tokens(rounds: int, device: torch.device, shuffle: random.Random) -> dict[str, float]:
-    """ns of a decoded token."""
+def tokens(rounds: int, device: torch.device, shuffle: random.Random) -> Rows:
+    """ns of a decoded token, in every round."""
     entries, expected = [], None
     for name, make in kinds().items():
         timed, decoded = decoding_loop(make, device)
@@ -132,14 +135,15 @@ def tokens(rounds: int, device: torch.device, shuffle: random.Random) -> dict[st
         if decoded() != expected:
             raise RuntimeError(f"{name} decodes other tokens")
         entries.append(Entry(name, timed, statements=TOKENS))
-    return best(entries, rounds, 20e6, shuffle)
+    return by_turns(entries, rounds, 20e6, shuffle)
 
 
-def best(
-    entries: list[Entry], rounds: int, round_ns: float, shuffle: random.Random
-) -> dict[str, float]:
+def by_turns(entries: list[Entry], rounds: int, round_ns: float, shuffle: random.Random) -> Rows:
     empty = Entry("empty", statement_loop("pass", {}))  # the loop weighs nothing beside these
-    rows, _ = take_turns(entries, empty, rounds, round_ns, shuffle)
+    return take_turns(entries, empty, rounds, round_ns, shuffle)[0]
+
+
+def best(rows: Rows) -> dict[str, float]:
     return {name: best_and_median(values)[0] for name, values in rows.items()}
 
 
@@ -165,7 +169,7 @@ def main() -> None:
     console, shuffle = Console(), random.Random(0)
     show(console, "A call of a compiled function", calls(options.rounds, shuffle))
     title = f"A token of a compiled decoding loop ({device.type})"
-    show(console, title, tokens(options.rounds, device, shuffle))
+    show(console, title, best(tokens(options.rounds, device, shuffle)))
 
 
 if __name__ == "__main__":
