@@ -30,6 +30,7 @@ where its classes are declared so, and computed elsewhere.
 from __future__ import annotations
 
 import argparse
+import itertools
 import random
 import statistics
 import sys
@@ -496,18 +497,22 @@ def costs(
 ) -> dict[Operation, dict[str, float]]:
     """What an operation costs alone, with each kind of output."""
     value = torch.zeros(1)
+    operations = list(operations)
     found: dict[Operation, dict[str, float]] = {operation: {} for operation in operations}
     for kinds in (OUTPUTS, (SLOTS,)):
         fastoutputs.install(mirror_dict=SLOTS not in kinds)
-        for operation, cost in found.items():
-            entries = []
-            for kind in kinds:
-                make = operation.cls if kind == ORIGINAL else ours[operation.cls]
-                out = make(**dict.fromkeys(operation.given, value))
-                check(kind, out)
-                names = {"make": make, "value": value, "out": out}
-                entries.append(Entry(kind, statement_loop(operation.statement(), names)))
-            cost.update(compiled.best(compiled.by_turns(entries, rounds, 0.5e6, shuffle)))
+        asked = {}
+        for operation, kind in itertools.product(operations, kinds):
+            make = operation.cls if kind == ORIGINAL else ours[operation.cls]
+            out = make(**dict.fromkeys(operation.given, value))
+            check(kind, out)
+            names = {"make": make, "value": value, "out": out}
+            loop = statement_loop(operation.statement(), names)
+            asked[f"{operation}, {kind}"] = operation, kind, loop
+        entries = [Entry(name, loop) for name, (_, _, loop) in asked.items()]
+        for name, cost in compiled.best(compiled.by_turns(entries, rounds, 0.5e6, shuffle)).items():
+            operation, kind, _ = asked[name]
+            found[operation][kind] = cost
     fastoutputs.install()
     return found
 
@@ -571,8 +576,7 @@ def measure(
     shuffle, threads = random.Random(0), torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with torch.inference_mode():
-            return _measure(rounds, quick, advance, shuffle)
+        return _measure(rounds, quick, advance, shuffle)
     finally:
         torch.set_num_threads(threads)
 
@@ -584,7 +588,7 @@ def _measure(
     counts: dict[str, tuple[Counts, Counts]] = {}
     target: Rows = {}
 
-    with switching() as (switch, ours):
+    with torch.inference_mode(), switching() as (switch, ours):
         switch(ORIGINAL)
         original = generic.ModelOutput
 
