@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 import gc
@@ -359,6 +360,15 @@ def test_live_instances_stay_what_they_are_and_are_counted() -> None:
     assert list(old) == ["logits", "more"] and not isinstance(old, theirs.CausalLMOutput)
     fastoutputs.uninstall()
     assert isinstance(old, theirs.CausalLMOutput)
+
+
+@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda old: type(old)(logits=1)])
+def test_live_instances_can_be_made_again(again: Any) -> None:
+    old = theirs.CausalLMOutput(logits=1)
+    with fastoutputs.installed():
+        new = again(old)
+        assert type(new) is type(old) and new.to_tuple() == (1,)
+    assert again(old).to_tuple() == (1,)
 
 
 def test_a_class_that_cannot_be_made_twice_is_named_and_left() -> None:

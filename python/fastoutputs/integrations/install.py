@@ -275,7 +275,7 @@ class _Installation:
             if late:  # nobody else can have seen it
                 swap.in_modules(classes, [home])
             else:
-                swap.everywhere(classes)
+                swap.everywhere(classes, vars(home).get(library.registry))
             self._note(swap)
             for name in library.twins:
                 if name not in sys.modules:

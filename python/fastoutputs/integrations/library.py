@@ -42,6 +42,9 @@ class Library:
     """Where the library declares what we declare, too: its module -> ours."""
     patches: Mapping[str, Patch] = dataclasses.field(default_factory=dict[str, Patch])
     """What else has to change: a module of the library -> what changes it."""
+    registry: str = ""
+    """Where the home keeps the classes that it has made known to torch: outputs made before are
+    still of those, so they stay there."""
 
     def version(self) -> str:
         """Of what is imported, or would be; NotInstalledError if there is none."""

@@ -79,10 +79,10 @@ class Swap:
             if len(self) > before and module.__name__ not in self.modules:
                 self.modules.append(module.__name__)
 
-    def everywhere(self, classes: Classes) -> None:
-        """Replace every reference that the collector knows of."""
+    def everywhere(self, classes: Classes, left: object = None) -> None:
+        """Replace every reference that the collector knows of, but for what is in `left`."""
         find = _Substitution(classes)
-        skipped = {id(classes), id(find.kinds), *_class_cells(classes)}
+        skipped = {id(classes), id(find.kinds), id(left), *_class_cells(classes)}
         everything = _tracked_objects()
         skipped.add(id(everything))
         modules = list(sys.modules.values())

@@ -23,4 +23,5 @@ LIBRARY = Library(
         "transformers.models.bert.modeling_flax_bert": "fastoutputs.models.bert",
     },
     patches={"transformers.modeling_tf_utils": serving.patch},
+    registry="_registered_model_output_types",
 )
