@@ -138,6 +138,15 @@ def test_other_tokens_are_an_error(switch: loops.Switch) -> None:
         loops.by_turns(works, 1, switch, random.Random(0))
 
 
+def test_compiled_it_decodes_the_same(switch: loops.Switch) -> None:
+    model = loops.seeded(loops.llama)
+    switch(ORIGINAL)
+    expected = loops.own_loop(ORIGINAL, model).tokens()
+    for kind in (ORIGINAL, STEP, PLAIN):
+        switch(kind)
+        assert loops.compiled_loop(kind, model, backend="eager").tokens() == expected
+
+
 def test_another_kind_than_it_says_is_an_error(switch: loops.Switch) -> None:
     model = loops.seeded(loops.llama)
     switch(ORIGINAL)
