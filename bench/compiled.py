@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from time import perf_counter_ns
 from typing import Any
 
@@ -18,7 +19,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from .contenders import ORIGINAL, SLOTS, STEP, load
+from .contenders import ORIGINAL, RECIPES, SLOTS, STEP
 from .timing import Entry, Loop, best_and_median, readable, statement_loop, take_turns
 
 Rows = dict[str, list[float]]
@@ -33,11 +34,11 @@ Make = Callable[..., Any]
 
 def kinds() -> dict[str, Make]:
     """What to return: the name -> how it is made from loss and logits."""
-    contenders, _ = load()
-    makes = {peer.name: peer.make for peer in contenders}
-    return {TUPLE: lambda loss, logits: (loss, logits)} | {
-        name: makes[name] for name in (ORIGINAL, STEP, SLOTS) if name in makes
-    }
+    makes: dict[str, Make] = {TUPLE: lambda loss, logits: (loss, logits)}
+    for name in (ORIGINAL, STEP, SLOTS):
+        with suppress(ImportError):
+            makes[name] = RECIPES[name].build()
+    return makes
 
 
 class Layer(torch.nn.Module):
@@ -112,8 +113,8 @@ def decoding_loop(make: Make, device: torch.device) -> tuple[Loop, Callable[[], 
     return timed, lambda: [int(token) for token in decode()]
 
 
-def calls(rounds: int, shuffle: random.Random) -> dict[str, float]:
-    """ns of a call of a function that does next to nothing else."""
+def calls(rounds: int, shuffle: random.Random) -> Rows:
+    """ns of a call of a function that does next to nothing else, in every round."""
     torch.compiler.reset()  # what was compiled before counts towards a limit
     entries = []
     x = torch.ones(3)
@@ -124,7 +125,7 @@ def calls(rounds: int, shuffle: random.Random) -> dict[str, float]:
 
         compiled = torch.compile(function, backend="eager", fullgraph=True)
         entries.append(Entry(name, statement_loop("call(x)", {"call": compiled, "x": x})))
-    return best(by_turns(entries, rounds, 2e6, shuffle))
+    return by_turns(entries, rounds, 2e6, shuffle)
 
 
 def tokens(rounds: int, device: torch.device, shuffle: random.Random) -> Rows:
@@ -169,7 +170,7 @@ def main() -> None:
     device = torch.device(options.device)
     torch.set_num_threads(1)
     console, shuffle = Console(), random.Random(0)
-    show(console, "A call of a compiled function", calls(options.rounds, shuffle))
+    show(console, "A call of a compiled function", best(calls(options.rounds, shuffle)))
     title = f"A token of a compiled decoding loop ({device.type})"
     show(console, title, best(tokens(options.rounds, device, shuffle)))
 

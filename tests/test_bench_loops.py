@@ -142,7 +142,7 @@ def test_compiled_it_decodes_the_same(switch: loops.Switch) -> None:
     model = loops.seeded(loops.llama)
     switch(ORIGINAL)
     expected = loops.own_loop(ORIGINAL, model).tokens()
-    for kind in (ORIGINAL, STEP, PLAIN):
+    for kind in (STEP, PLAIN):
         switch(kind)
         assert loops.compiled_loop(kind, model, backend="eager").tokens() == expected
 
