@@ -62,8 +62,12 @@ def load(keys: Iterable[str]) -> tuple[list[Case], list[Missing]]:
     return found, missing
 
 
-def names(case: Case, contender: Contender) -> dict[str, Any]:
-    """What the statement may mention."""
+def names(
+    case: Case, contender: Contender, values: tuple[Any, ...] | None = None
+) -> dict[str, Any]:
+    """What the statement may mention; the values are those to time the contender with, unless given."""
+    values = values or contender.values or VALUES
+    pair = dict(zip(FIELDS, values[:2]))
     functions: dict[str, Any] = {}
     if case.library:
         library = import_module(case.library)
@@ -72,9 +76,9 @@ def names(case: Case, contender: Contender) -> dict[str, Any]:
     return {
         **functions,
         "make": contender.make,
-        "out": contender.make(loss=A, logits=B),
-        "twin": contender.make(loss=A, logits=B),
-        **dict(zip("abcde", VALUES, strict=True)),
+        "out": contender.make(**pair),
+        "twin": contender.make(**pair),
+        **dict(zip("abcde", values, strict=True)),
         "shallow": copy.copy,
         "deep": copy.deepcopy,
         "dumps": pickle.dumps,
@@ -88,7 +92,7 @@ def statement(case: Case, contender: Contender) -> str:
 
 def answer(case: Case, contender: Contender) -> bool:
     """Run the case once: is the contender's answer the right one?"""
-    scope = names(case, contender)
+    scope = names(case, contender, VALUES)
     if case.measure:
         return case.measure(contender) > 0
     code = statement(case, contender)
@@ -102,19 +106,20 @@ def answer(case: Case, contender: Contender) -> bool:
 
 def _getsizeof(contender: Contender) -> float:
     """What the interpreter says of the object alone, its collector header included."""
-    return sys.getsizeof(contender.make(loss=A, logits=B))
+    return sys.getsizeof(names(CASES["bytes"], contender)["out"])
 
 
 def _allocated(contender: Contender, count: int = 2000) -> float:
     """What the allocator says of the object and all that comes with it: an instance `__dict__`, a
     raw dict, whatever `__sizeof__` claims."""
     pile: list[Any] = [None] * count
-    contender.make(loss=A, logits=B)
+    loss, logits, *_ = contender.values or VALUES
+    contender.make(loss=loss, logits=logits)
     tracemalloc.start()
     try:
         before, _ = tracemalloc.get_traced_memory()
         for place in range(count):
-            pile[place] = contender.make(loss=A, logits=B)
+            pile[place] = contender.make(loss=loss, logits=logits)
         after, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -34,6 +34,8 @@ class Contender:
     does: frozenset[str]
     spelling: dict[str, str] = field(default_factory=dict)
     """Statements of its own, where the case's usual one does not fit."""
+    values: tuple[Any, ...] | None = None
+    """What it is timed with, where the usual values cost it more than those it is made for."""
 
 
 @dataclass(frozen=True)
@@ -51,18 +53,19 @@ class Recipe:
     build: Callable[[], Any]
     does: frozenset[str]
     spelling: dict[str, str]
+    holds_tensors: bool
 
 
 RECIPES: dict[str, Recipe] = {}
 
 
 def contender(
-    name: str, does: frozenset[str], **spelling: str
+    name: str, does: frozenset[str], holds_tensors: bool = False, **spelling: str
 ) -> Callable[[Callable[[], Any]], Callable[[], Any]]:
     """Register a function that imports what the peer needs and returns its record type."""
 
     def register(build: Callable[[], Any]) -> Callable[[], Any]:
-        RECIPES[name] = Recipe(build, does, spelling)
+        RECIPES[name] = Recipe(build, does, spelling, holds_tensors)
         return build
 
     return register
@@ -81,8 +84,15 @@ def load() -> tuple[list[Contender], list[Missing]]:
         if isinstance(make, type) and make.__module__ == __name__:
             make.__qualname__ = make.__name__
             globals()[make.__name__] = make  # pickle finds a class by this name
-        found.append(Contender(name, make, recipe.does, recipe.spelling))
+        values = _tensors() if recipe.holds_tensors else None
+        found.append(Contender(name, make, recipe.does, recipe.spelling, values))
     return found, missing
+
+
+def _tensors() -> tuple[Any, ...]:
+    import torch
+
+    return tuple(torch.zeros(()) for _ in FIELDS)
 
 
 def present(out: Any) -> tuple[Any, ...]:
@@ -137,6 +147,28 @@ def _original() -> type:
         attentions: Any = None
 
     return Original
+
+
+# An item is a row of all its tensors, it can be neither iterated nor unpacked, and == answers for every
+# element. Copies in depth and pickles are left out as they are those of the tensors; so are its nodes of
+# torch's trees, as values that are no tensors are no leaves there.
+@contender(
+    "tensordict tensorclass",
+    frozenset("make make_five read set keys get copy drop bytes allocated".split()),
+    holds_tensors=True,
+)
+def _tensorclass() -> type:
+    from tensordict import tensorclass
+
+    @tensorclass
+    class TensorClass:
+        loss: Any = None
+        logits: Any = None
+        past_key_values: Any = None
+        hidden_states: Any = None
+        attentions: Any = None
+
+    return TensorClass
 
 
 @contender("msgspec.Struct", MUTABLE)

@@ -41,6 +41,7 @@ HEADINGS = {
     STEP: "in\nstep",
     SLOTS: "slots\nonly",
     ORIGINAL: "trans-\nformers",
+    "tensordict tensorclass": "tensor-\nclass",
     "msgspec.Struct": "msgspec\nStruct",
     "msgspec.Struct gc=False": "Struct\nno gc",
     "slots dataclass": "data-\nclass",
