@@ -28,6 +28,7 @@ class Value:
     __hash__ = None  # type: ignore[assignment]
 
 
+LETTERS = "abcde"  # what statements call them
 A, B, C, D, E = VALUES = tuple(Value(name) for name in FIELDS)
 
 
@@ -40,7 +41,7 @@ class Case:
     title: str
     statement: str
     right: Callable[[Any, Any], bool]
-    """(result of the statement, `out` afterwards) -> is it right?"""
+    """(what the expression gave, or the names after a statement; `out` afterwards) -> is it right?"""
     unit: str = "ns"
     measure: Callable[[Contender], float] | None = None
     library: str | None = None
@@ -78,7 +79,8 @@ def names(
         "make": contender.make,
         "out": contender.make(**pair),
         "twin": contender.make(**pair),
-        **dict(zip("abcde", values, strict=True)),
+        "mapping": pair,
+        **dict(zip(LETTERS, values, strict=True)),
         "shallow": copy.copy,
         "deep": copy.deepcopy,
         "dumps": pickle.dumps,
@@ -96,11 +98,11 @@ def answer(case: Case, contender: Contender) -> bool:
     if case.measure:
         return case.measure(contender) > 0
     code = statement(case, contender)
-    if case.key == "set":
-        scope["b"] = C  # a value that was not there before
-        result = exec(code, scope)
-    else:
+    try:
         result = eval(code, scope)
+    except SyntaxError:  # a statement
+        exec(code, scope)
+        result = scope
     return case.right(result, scope["out"])
 
 
@@ -128,8 +130,6 @@ def _allocated(contender: Contender, count: int = 2000) -> float:
 
 TWO, FIVE = (A, B), VALUES
 ITEMS = [("loss", A), ("logits", B)]
-_two = "make(loss=a, logits=b)"
-_five = "make(loss=a, logits=b, past_key_values=c, hidden_states=d, attentions=e)"
 _torch = "unflatten(*flatten(out))"
 _optree = f"unflatten(*flatten(out, namespace={trees.NAMESPACE!r})[::-1])"
 
@@ -138,20 +138,74 @@ def _tree(key: str, title: str, library: str, statement: str) -> Case:
     return Case(key, title, statement, lambda got, _: present(got) == TWO, library=library)
 
 
+def _given(letters: str) -> str:
+    """The arguments, by keyword."""
+    return ", ".join(f"{FIELDS[LETTERS.index(letter)]}={letter}" for letter in letters)
+
+
+def _made(key: str, title: str, arguments: str, values: tuple[Value, ...] = TWO) -> Case:
+    return Case(key, title, f"make({arguments})", lambda got, _: present(got) == values)
+
+
 CASES = {
     case.key: case
     for case in (
-        Case("make", "make, 2 of 5 given", _two, lambda got, _: present(got) == TWO),
-        Case("make_five", "make, all 5 given", _five, lambda got, _: present(got) == FIVE),
+        _made("make", "make, 2 of 5 given", _given("ab")),
+        _made("make_none", "make, none given", "", ()),
+        # Not the first: the original looks into a first value that comes alone and is no tensor.
+        _made("make_one", "make, 1 given", _given("b"), (B,)),
+        _made("make_three", "make, 3 given", _given("abc"), (A, B, C)),
+        _made("make_four", "make, 4 given", _given("abcd"), (A, B, C, D)),
+        _made("make_five", "make, all 5 given", _given("abcde"), FIVE),
+        _made("positional", "make(a, b)", "a, b"),
+        _made("positional_five", "make(a, b, c, d, e)", "a, b, c, d, e", FIVE),
+        _made("mapping", "make(**mapping)", "**mapping"),
         Case("read", "out.logits", "out.logits", lambda got, _: got is B),
-        Case("set", "out.logits = x", "out.logits = b", lambda _, out: present(out) == (A, C)),
+        # With c, as it was not there before. What is set and unset is as it was for the next turn; no case
+        # deletes a key, as the original refuses to.
+        Case("set", "out.logits = x", "out.logits = c", lambda _, out: present(out) == (A, C)),
+        Case(
+            "set_key",
+            'out["logits"] = x',
+            "out['logits'] = c",
+            lambda _, out: present(out) == (A, C),
+        ),
+        Case(
+            "set_absent",
+            "set absent, unset",
+            "out.attentions = c; out.attentions = None",
+            lambda _, out: present(out) == TWO,
+        ),
+        Case(
+            "set_none",
+            "set to None, set",
+            "out.logits = None; out.logits = c",
+            lambda _, out: present(out) == (A, C),
+        ),
         Case("index", "out[0]", "out[0]", lambda got, _: got is A),
+        Case("last", "out[-1]", "out[-1]", lambda got, _: got is B),
         Case("key", 'out["logits"]', "out['logits']", lambda got, _: got is B),
         Case("slice", "out[:2]", "out[:2]", lambda got, _: tuple(got) == TWO),
         Case("to_tuple", "out.to_tuple()", "out.to_tuple()", lambda got, _: got == TWO),
+        Case(
+            "values_tuple", "tuple(out.values())", "tuple(out.values())", lambda got, _: got == TWO
+        ),
+        Case(
+            "two",
+            "a, b = out.to_tuple()",
+            "x, y = out.to_tuple()",
+            lambda after, _: (after["x"], after["y"]) == TWO,
+        ),
         Case("len", "len(out)", "len(out)", lambda got, _: got == 2),
         Case("in", '"logits" in out', "'logits' in out", lambda got, _: got is True),
         Case("keys", "out.keys()", "out.keys()", lambda got, _: list(got) == ["loss", "logits"]),
+        Case("values", "out.values()", "out.values()", lambda got, _: tuple(got) == TWO),
+        Case(
+            "iterate",
+            "for key in out: pass",
+            "for key in out: pass",
+            lambda after, _: after["key"] == "logits",
+        ),
         Case("list", "list(out)", "list(out)", lambda got, _: got == ["loss", "logits"]),
         Case("items", "list(out.items())", "list(out.items())", lambda got, _: got == ITEMS),
         Case("get", 'out.get("logits")', "out.get('logits')", lambda got, _: got is B),
@@ -167,7 +221,7 @@ CASES = {
         _tree("cpp_tree", "torch's, in C++", "torch.utils._cxx_pytree", _torch),
         _tree("optree", "optree's trees", "optree", _optree),
         _tree("jax_tree", "JAX's trees", "jax.tree_util", "unflatten(*flatten(out)[::-1])"),
-        Case("drop", "drop", _two, lambda got, _: present(got) == TWO),
+        _made("drop", "drop", _given("ab")),
         Case("bytes", "bytes (getsizeof)", "", lambda *_: True, "byte", _getsizeof),
         Case("allocated", "bytes (allocated)", "", lambda *_: True, "byte", _allocated),
     )

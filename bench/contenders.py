@@ -18,11 +18,15 @@ FIELDS = ("loss", "logits", "past_key_values", "hidden_states", "attentions")
 STEP, SLOTS, ORIGINAL = "fastoutputs in step", "fastoutputs slots only", "transformers ModelOutput"
 
 # Which cases (see `cases.CASES`) a kind of contender can answer, and with the same answer.
-RECORD = frozenset("make make_five read copy deepcopy pickle drop bytes allocated".split())
-MUTABLE = RECORD | {"set", "eq"}
-MAPPING = frozenset("key len in keys list items get unpack dict".split())
+MADE = frozenset("make make_none make_one make_three make_four make_five mapping".split())
+POSITIONAL = frozenset("positional positional_five".split())
+RECORD = MADE | POSITIONAL | set("read copy deepcopy pickle drop bytes allocated".split())
+MUTABLE = RECORD | {"set", "set_absent", "set_none", "eq"}
+MAPPING = frozenset(
+    "key set_key len in keys values values_tuple iterate list items get unpack dict".split()
+)
 TREES = frozenset("torch_tree cpp_tree optree jax_tree".split())
-OUTPUT = MUTABLE | MAPPING | TREES | {"index", "slice", "to_tuple"}
+OUTPUT = MUTABLE | MAPPING | TREES | {"index", "last", "slice", "to_tuple", "two"}
 
 
 @dataclass(frozen=True)
@@ -154,7 +158,7 @@ def _original() -> type:
 # torch's trees, as values that are no tensors are no leaves there.
 @contender(
     "tensordict tensorclass",
-    frozenset("make make_five read set keys get copy drop bytes allocated".split()),
+    MADE | POSITIONAL | set("read set keys get copy drop bytes allocated".split()),
     holds_tensors=True,
 )
 def _tensorclass() -> type:
@@ -229,16 +233,17 @@ def _named_tuple() -> type:
     return namedtuple("NamedTuple", FIELDS, defaults=(None,) * len(FIELDS), module=__name__)
 
 
-@contender("SimpleNamespace", MUTABLE)
+@contender("SimpleNamespace", MUTABLE - POSITIONAL)
 def _namespace() -> type:
     return SimpleNamespace
 
 
 @contender(
     "dict",
-    MUTABLE - {"read"} | MAPPING | {"to_tuple"},
-    set="out['logits'] = b",
+    MUTABLE - {"read", "set_absent", "set_none"} - POSITIONAL | MAPPING | {"to_tuple", "two"},
+    set="out['logits'] = c",
     to_tuple="tuple(out.values())",
+    two="x, y = out.values()",
 )
 def _dict() -> type:
     return dict
@@ -246,9 +251,14 @@ def _dict() -> type:
 
 @contender(
     "tuple literal",
-    RECORD - {"read"} | {"index", "slice", "len", "eq"},
+    RECORD - {"make_none", "read", "mapping"} - POSITIONAL
+    | {"index", "last", "slice", "len", "eq", "two"},
+    make_one="(b,)",
     make="(a, b)",
+    make_three="(a, b, c)",
+    make_four="(a, b, c, d)",
     make_five="(a, b, c, d, e)",
+    two="x, y = out",
 )
 def _tuple() -> Callable[..., Any]:
     def literal(**given: Any) -> tuple[Any, ...]:
@@ -259,7 +269,9 @@ def _tuple() -> Callable[..., Any]:
 
 @contender(
     "py::class_",
-    frozenset("make make_five read set index slice key to_tuple keys len drop".split()),
+    MADE
+    | POSITIONAL
+    | set("read set set_absent set_none index last slice key to_tuple two keys len drop".split()),
 )
 def _pybind_class() -> type:
     try:
