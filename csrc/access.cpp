@@ -75,34 +75,38 @@ static PyObject *output_get(PyObject *op, PyObject *const *args, Py_ssize_t narg
     return value ? Py_NewRef(value) : get_slowly(op, args, nargs);
 }
 
-// The present values from number first on, most of them or as many as there are.
+// The present values from number first on, most of them or as many as there are. They are collected
+// before the tuple is made, as that may run the collector, and the collector any code.
 static PyObject *values_as_tuple(OutputObject *self, Py_ssize_t first, Py_ssize_t most) {
-    auto wanted = [=](Py_ssize_t present) { return std::clamp<Py_ssize_t>(present - first, 0, most); };
-    Py_ssize_t present = output_len(self);
-    for (;;) {
-        const Py_ssize_t count = wanted(present);
-        PyObject *tuple = PyTuple_New(count);
-        if (!tuple) {
-            return nullptr;
-        }
-        present = collect_values(self, first, reinterpret_cast<PyTupleObject *>(tuple)->ob_item, count);
-        if (wanted(present) == count) {
-            return tuple;
-        }
-        // Making the tuple may have run the collector, and that any code; or the raw dict was tampered with.
-        Py_DECREF(tuple);
+    const Schema *schema = schema_of(self);
+    const Py_ssize_t room = schema->count + raw_size(self);
+    PyObject *few[64];
+    PyObject **values = room <= 64 ? few : PyMem_New(PyObject *, room);
+    if (!values) {
+        return PyErr_NoMemory();
     }
+    const Py_ssize_t found = collect_values(self, schema, values);
+    Py_ssize_t taken = std::clamp<Py_ssize_t>(found - first, 0, most);
+    PyObject *tuple = PyTuple_New(taken);
+    if (!tuple) {
+        taken = 0;
+    }
+    for (Py_ssize_t i = 0; i < taken; i++) {
+        PyTuple_SET_ITEM(tuple, i, values[first + i]);
+    }
+    for (Py_ssize_t i = 0; taken < found && i < found; i++) {
+        if (i < first || i >= first + taken) {
+            Py_DECREF(values[i]);
+        }
+    }
+    if (values != few) {
+        PyMem_Free(values);
+    }
+    return tuple;
 }
 
-PyObject *output_to_tuple(PyObject *op, PyObject *) {
-    const Schema *schema = current_schema(as_output(op));
-    if (!schema) {
-        return nullptr;
-    }
-    if (schema->plain_items) {
-        return values_as_tuple(as_output(op), 0, PY_SSIZE_T_MAX);
-    }
-    // An overridden keys or __getitem__ has a say in it.
+// An overridden keys or __getitem__ has a say in it.
+FASTOUTPUTS_OUT_OF_LINE static PyObject *items_as_tuple(PyObject *op) {
     Ref keys(PyObject_CallMethod(op, "keys", nullptr));
     Ref names(keys ? PySequence_List(keys.get()) : nullptr);
     if (!names) {
@@ -115,6 +119,14 @@ PyObject *output_to_tuple(PyObject *op, PyObject *) {
         }
     }
     return PyList_AsTuple(names.get());
+}
+
+PyObject *output_to_tuple(PyObject *op, PyObject *) {
+    const Schema *schema = current_schema(as_output(op));
+    if (!schema) {
+        return nullptr;
+    }
+    return schema->plain_items ? values_as_tuple(as_output(op), 0, PY_SSIZE_T_MAX) : items_as_tuple(op);
 }
 
 static PyObject *item_at(OutputObject *self, Py_ssize_t index) {

@@ -4,8 +4,10 @@
 // layout of all output classes is one and the same: classes with two output bases work, whatever was
 // used first. The price is that __class__ assignment must be guarded (attributes.cpp).
 #include "layout.hpp"
+#include "ref.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace fastoutputs {
 
@@ -13,7 +15,15 @@ namespace fastoutputs {
 // PyObject_GC_NewVar is the one call that takes a size per instance on every version.
 static PyTypeObject room_for_row;
 
-void prepare_collector() {
+// What all dicts share that hold nothing, and never did.
+static PyDictKeysObject *keys_of_empty;
+
+int prepare_collector() {
+    Ref empty(PyDict_New());
+    if (!empty) {
+        return -1;
+    }
+    keys_of_empty = reinterpret_cast<PyDictObject *>(empty.get())->ma_keys;
     static const PyVarObject never_freed[] = {PyVarObject_HEAD_INIT(nullptr, 0)};
     room_for_row.ob_base = never_freed[0];
     Py_SET_TYPE(&room_for_row, &PyType_Type);
@@ -24,6 +34,7 @@ void prepare_collector() {
 #if FASTOUTPUTS_MANAGED_DICT
     room_for_row.tp_flags |= Py_TPFLAGS_MANAGED_DICT;
 #endif
+    return 0;
 }
 
 // Set while new_bare_output calls dict.__new__, which calls output_alloc.
@@ -64,9 +75,9 @@ PyObject *output_alloc(PyTypeObject *type, Py_ssize_t) {
     return as_object(self);
 }
 
-// A few dead instances of each size are kept, untracked and with their raw dict empty, for the next
-// ones: an output mostly dies just before the next is made. Bounded, only touched while holding the
-// GIL, and left out where a sanitizer should see every use after free.
+// A few dead instances of each size are kept for the next ones, untracked, with their raw dict empty and
+// None, not counted, in every slot: an output mostly dies just before the next is made. Bounded, only
+// touched while holding the GIL, and left out where a sanitizer should see every use after free.
 #if defined(FASTOUTPUTS_SANITIZE) || defined(Py_REF_DEBUG) || defined(Py_GIL_DISABLED)
 constexpr bool keeps_spares = false;
 #else
@@ -98,10 +109,6 @@ PyObject *new_bare_output(PyTypeObject *type, Schema *schema) {
     Py_INCREF(type);
     Py_SET_TYPE(op, type);
     self->schema = reinterpret_cast<Schema *>(Py_NewRef(as_object(schema)));
-    PyObject **row = row_of(self, schema);
-    for (Py_ssize_t i = 0; i < schema->count; i++) {
-        row[i] = Py_None;
-    }
     PyObject_GC_Track(op);
     return op;
 }
@@ -141,7 +148,7 @@ static void drop_contents(OutputObject *self) {
             if (row[i] == Py_None) {
                 absent++;
             } else {
-                Py_XDECREF(row[i]);
+                Py_XDECREF(std::exchange(row[i], Py_None));
             }
         }
         add_none_references(-absent);
@@ -156,7 +163,7 @@ static void free_output(PyObject *op) {
     // One whose __del__ was called is marked as finalized for good.
     const bool has_finalizer = type->tp_finalize || PyObject_GC_IsFinalized(op);
     Spare *spare = schema && !has_finalizer ? spare_for(schema) : nullptr;
-    if (spare && spare->count < Spare::most) {
+    if (spare && spare->count < Spare::most && self->raw.ma_keys != keys_of_empty) {
         PyDict_Clear(op);
     }
     if (spare && spare->count < Spare::most) {  // looked at again: clearing may have run any code

@@ -121,13 +121,11 @@ static int unpack_first(OutputObject *self) {
     }
 }
 
-static bool only_first_is_present(OutputObject *self) {
-    const Schema *schema = schema_of(self);
-    PyObject **row = row_of(self, schema);
-    if (schema->count == 0 || row[0] == Py_None) {
+static bool only_first_is_present(PyObject *const *row, Py_ssize_t count) {
+    if (count == 0 || row[0] == Py_None) {
         return false;
     }
-    for (Py_ssize_t i = 1; i < schema->count; i++) {
+    for (Py_ssize_t i = 1; i < count; i++) {
         if (row[i] != Py_None) {
             return false;
         }
@@ -144,7 +142,7 @@ PyObject *output_post_init(PyObject *op, PyObject *) {
     if (schema_of(self)->count == 0) {
         return PyErr_Format(PyExc_ValueError, "%s has no fields.", Py_TYPE(op)->tp_name);
     }
-    if (only_first_is_present(self) && unpack_first(self) < 0) {
+    if (only_first_is_present(row_of(self), schema_of(self)->count) && unpack_first(self) < 0) {
         return nullptr;
     }
     Py_RETURN_NONE;
@@ -262,17 +260,15 @@ PyObject *output_vectorcall(PyObject *cls, PyObject *const *args, std::size_t na
         row[target[i]] = Py_NewRef(args[nargs + i]);
     }
     add_none_references(schema->count - nargs - nkeywords);
-    Ref made(op);
-    if (schema->fills_defaults && fill_defaults(self, schema, given) < 0) {
+    auto is_in_step = [=] { return raw_size(self) > 0 && raw_size(self) >= count_present(self); };
+    const bool is_whole = (!schema->fills_defaults || fill_defaults(self, schema, given) == 0) &&
+                          (!only_first_is_present(row, schema->count) || unpack_first(self) == 0) &&
+                          (!schema->mirror_dict || slots_only || is_in_step() || fill_raw(self) == 0);
+    if (!is_whole) {
+        Py_DECREF(op);
         return nullptr;
     }
-    if (only_first_is_present(self) && unpack_first(self) < 0) {
-        return nullptr;
-    }
-    if (schema->mirror_dict && !slots_only && raw_size(self) < count_present(self) && fill_raw(self) < 0) {
-        return nullptr;
-    }
-    return made.release();
+    return op;
 }
 
 // ModelOutput.__init__: of the base itself, and of subclasses whose own __init__ calls super().

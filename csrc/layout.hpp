@@ -131,32 +131,23 @@ inline PyObject **row_of(const OutputObject *self) { return row_of(self, schema_
 
 inline Py_ssize_t raw_size(const OutputObject *self) { return self->raw.ma_used; }
 
-// Index of the field called name, an exact str, or -1. Runs no user code.
-inline Py_ssize_t find_field(const Schema *schema, PyObject *name) {
-    Py_hash_t hash = reinterpret_cast<PyASCIIObject *>(name)->hash;
-    if (hash == -1) {
-        hash = PyObject_Hash(name);
-    }
-    for (std::size_t i = static_cast<std::size_t>(hash);; i++) {
-        const Bucket &bucket = schema->table[i & schema->mask];
-        if (bucket.name == name) {
-            return bucket.index;
-        }
-        if (!bucket.name) {
-            return -1;
-        }
-        if (reinterpret_cast<PyASCIIObject *>(bucket.name)->hash == hash && PyUnicode_Compare(bucket.name, name) == 0) {
-            return bucket.index;
-        }
-    }
+// Where a field called name stands, unless another has taken the place.
+inline const Bucket &bucket_of(const Schema *schema, PyObject *name) {
+    return schema->table[static_cast<std::size_t>(reinterpret_cast<PyASCIIObject *>(name)->hash) & schema->mask];
 }
 
-// The value of a field by its very name object, as names written in code are: they are interned. NULL for
-// any other name and for an absent field. The identity proves the match, even of a hash not computed yet.
+// Index of the field called name, an exact str, or -1. Runs no user code. Names written in code are
+// interned, so mostly it is the very same object, which proves the match even of a hash not computed yet.
+Py_ssize_t find_field_slowly(const Schema *schema, PyObject *name);
+inline Py_ssize_t find_field(const Schema *schema, PyObject *name) {
+    const Bucket &bucket = bucket_of(schema, name);
+    return bucket.name == name ? bucket.index : find_field_slowly(schema, name);
+}
+
+// The value of a field by the same object as its name; NULL for any other name and for an absent field.
 inline PyObject *quick_find(const OutputObject *self, PyObject *name) {
     const Schema *schema = schema_of(self);
-    const auto hash = static_cast<std::size_t>(reinterpret_cast<PyASCIIObject *>(name)->hash);
-    const Bucket &bucket = schema->table[hash & schema->mask];
+    const Bucket &bucket = bucket_of(schema, name);
     if (bucket.name != name) {
         return nullptr;
     }
@@ -196,27 +187,21 @@ struct ExtraCursor {
 // 1 and borrowed references, or 0 at the end.
 int next_extra(OutputObject *self, ExtraCursor *cursor, PyObject **key, PyObject **value);
 
-// Puts the present values from number first on into buffer, at most room of them; returns how many are present.
-inline Py_ssize_t collect_values(OutputObject *self, Py_ssize_t first, PyObject **buffer, Py_ssize_t room) {
-    const Schema *schema = schema_of(self);
+// Puts the present values, counted, into buffer, which has room for schema->count + raw_size(self). Runs
+// no other code. Returns how many there are.
+inline Py_ssize_t collect_values(OutputObject *self, const Schema *schema, PyObject **buffer) {
     PyObject **row = row_of(self, schema);
     Py_ssize_t n = 0;
     for (Py_ssize_t i = 0; i < schema->count; i++) {
         if (row[i] != Py_None) {
-            if (n >= first && n - first < room) {
-                buffer[n - first] = Py_NewRef(row[i]);
-            }
-            n++;
+            buffer[n++] = Py_NewRef(row[i]);
         }
     }
     if (raw_size(self) > n) {
         ExtraCursor cursor;
         PyObject *key, *value;
         while (next_extra(self, &cursor, &key, &value)) {
-            if (n >= first && n - first < room) {
-                buffer[n - first] = Py_NewRef(value);
-            }
-            n++;
+            buffer[n++] = Py_NewRef(value);
         }
     }
     return n;
@@ -267,7 +252,7 @@ void output_dealloc(PyObject *op);
 int output_traverse(PyObject *op, visitproc visit, void *arg);
 int output_clear(PyObject *op);
 freefunc free_for(const Schema *schema);  // tp_free of a class with this schema
-void prepare_collector();
+int prepare_collector();
 
 // create.cpp
 PyObject *output_vectorcall(PyObject *cls, PyObject *const *args, std::size_t nargsf, PyObject *kwnames);

@@ -50,7 +50,9 @@ static int add_methods(const PyMethodDef *methods) {
 }
 
 int prepare_model_output(PyObject *module) {
-    prepare_collector();
+    if (prepare_collector() < 0) {
+        return -1;
+    }
     runtime.no_args = PyTuple_New(0);
     runtime.mutation_error =
         PyErr_NewExceptionWithDoc("fastoutputs.OutputMutationError",

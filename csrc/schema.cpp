@@ -149,11 +149,7 @@ static void read_fields(Schema *schema, PyTypeObject *type, bool is_new) {
     schema->takes_all_fields = takes_all_fields;
 }
 
-static void build_table(Schema *schema) {
-    std::size_t size = 1;
-    while (size < 2 * schema->fields.size()) {
-        size *= 2;
-    }
+static void build_table(Schema *schema, std::size_t size) {
     schema->buckets.assign(size, Bucket{nullptr, -1});
     schema->table = schema->buckets.data();
     schema->mask = size - 1;
@@ -164,6 +160,38 @@ static void build_table(Schema *schema) {
             at = (at + 1) & schema->mask;
         }
         schema->buckets[at] = Bucket{field.name, i};
+    }
+}
+
+// A larger table, within reason, where two fields would want one place: the second is found more slowly.
+static void build_table(Schema *schema) {
+    const std::size_t enough = 2 * schema->fields.size(), most = 16 * enough;
+    auto has_its_place = [&](const Field &field) { return bucket_of(schema, field.name).name == field.name; };
+    for (std::size_t size = 1;; size *= 2) {
+        if (size < enough) {
+            continue;
+        }
+        build_table(schema, size);
+        if (size >= most || std::all_of(schema->fields.begin(), schema->fields.end(), has_its_place)) {
+            return;
+        }
+    }
+}
+
+Py_ssize_t find_field_slowly(const Schema *schema, PyObject *name) {
+    Py_hash_t hash = reinterpret_cast<PyASCIIObject *>(name)->hash;
+    if (hash == -1) {
+        hash = PyObject_Hash(name);
+    }
+    for (std::size_t i = static_cast<std::size_t>(hash);; i++) {
+        const Bucket &bucket = schema->table[i & schema->mask];
+        if (!bucket.name) {
+            return -1;
+        }
+        if (bucket.name == name || (reinterpret_cast<PyASCIIObject *>(bucket.name)->hash == hash &&
+                                    PyUnicode_Compare(bucket.name, name) == 0)) {
+            return bucket.index;
+        }
     }
 }
 
