@@ -34,8 +34,8 @@ A, B, C, D, E = VALUES = tuple(Value(name) for name in FIELDS)
 
 @dataclass(frozen=True)
 class Case:
-    """One question. `statement` is timed with `out` made of the first two fields; in a case whose
-    `unit` is "byte", `measure` is asked instead."""
+    """One question. `statement` is timed with `out` made of the first two fields, and `full` of all; in
+    a case whose `unit` is "byte", `measure` is asked instead."""
 
     key: str
     title: str
@@ -79,6 +79,7 @@ def names(
         "make": contender.make,
         "out": contender.make(**pair),
         "twin": contender.make(**pair),
+        "full": contender.make(**dict(zip(FIELDS, values))),
         "mapping": pair,
         **dict(zip(LETTERS, values, strict=True)),
         "shallow": copy.copy,
@@ -185,7 +186,9 @@ CASES = {
         Case("index", "out[0]", "out[0]", lambda got, _: got is A),
         Case("last", "out[-1]", "out[-1]", lambda got, _: got is B),
         Case("key", 'out["logits"]', "out['logits']", lambda got, _: got is B),
-        Case("slice", "out[:2]", "out[:2]", lambda got, _: tuple(got) == TWO),
+        # Of all five: a tuple of two would give itself.
+        Case("slice", "out[:2], of 5", "full[:2]", lambda got, _: tuple(got) == TWO),
+        Case("rest", "out[1:], of 5", "full[1:]", lambda got, _: tuple(got) == FIVE[1:]),
         Case("to_tuple", "out.to_tuple()", "out.to_tuple()", lambda got, _: got == TWO),
         Case(
             "values_tuple", "tuple(out.values())", "tuple(out.values())", lambda got, _: got == TWO

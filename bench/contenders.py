@@ -26,7 +26,7 @@ MAPPING = frozenset(
     "key set_key len in keys values values_tuple iterate list items get unpack dict".split()
 )
 TREES = frozenset("torch_tree cpp_tree optree jax_tree".split())
-OUTPUT = MUTABLE | MAPPING | TREES | {"index", "last", "slice", "to_tuple", "two"}
+OUTPUT = MUTABLE | MAPPING | TREES | {"index", "last", "slice", "rest", "to_tuple", "two"}
 
 
 @dataclass(frozen=True)
@@ -228,7 +228,7 @@ def _attrs() -> type:
     return Attrs
 
 
-@contender("named tuple", RECORD | {"index", "slice", "eq"})
+@contender("named tuple", RECORD | {"index", "slice", "rest", "eq"})
 def _named_tuple() -> type:
     return namedtuple("NamedTuple", FIELDS, defaults=(None,) * len(FIELDS), module=__name__)
 
@@ -252,12 +252,13 @@ def _dict() -> type:
 @contender(
     "tuple literal",
     RECORD - {"make_none", "read", "mapping"} - POSITIONAL
-    | {"index", "last", "slice", "len", "eq", "two"},
+    | {"index", "last", "slice", "rest", "to_tuple", "len", "eq", "two"},
     make_one="(b,)",
     make="(a, b)",
     make_three="(a, b, c)",
     make_four="(a, b, c, d)",
     make_five="(a, b, c, d, e)",
+    to_tuple="(a, b)",
     two="x, y = out",
 )
 def _tuple() -> Callable[..., Any]:

@@ -1,17 +1,12 @@
 """Curves: over how many fields are given, how many objects live, how many threads run.
 
-    python -m bench.curves [--quick] [--output FOLDER]
-
-from the repository root. Prints tables; a full run, or one that is told where, also writes them as
-Markdown, JSON and SVG. The collector rests while something is timed, and what is not measured is
-frozen, so that a collection walks the objects of its point alone.
+The collector rests while something is timed, and what is not measured is frozen, so that a
+collection walks the objects of its point alone.
 """
 
 from __future__ import annotations
 
-import argparse
 import gc
-import json
 import math
 import os
 import random
@@ -23,13 +18,8 @@ import types
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, make_dataclass
-from pathlib import Path
 from time import perf_counter_ns
 from typing import Any
-
-from rich.console import Console
-from rich.markdown import Markdown
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from . import contenders
 from .cases import CASES, Value, names, statement
@@ -46,8 +36,6 @@ from .timing import (
     statement_loop,
     take_turns,
 )
-
-RESULTS = Path(__file__).parent / "results"
 
 STRUCT, DATACLASS, DICT, TUPLE = "msgspec.Struct", "slots dataclass", "dict", "tuple literal"
 NAMES = (STEP, SLOTS, ORIGINAL, STRUCT, DATACLASS, DICT, TUPLE)
@@ -280,6 +268,10 @@ def _together(loops: list[Loop], quick: bool) -> float:
 MEASURES = {"fields": over_fields, "live": over_live, "threads": over_threads}
 
 
+def steps(quick: bool) -> int:
+    return sum(map(len, (QUICK if quick else FULL).values()))
+
+
 def measure(
     quick: bool = False, advance: Callable[[str], None] | None = None, plan: Plan | None = None
 ) -> dict[str, Any]:
@@ -324,7 +316,7 @@ def _slope_cells(slope: Mapping[str, float] | None) -> list[str]:
 
 
 def markdown(results: Mapping[str, Any]) -> str:
-    parts = []
+    parts = ["## Curves", "![Curves](curves.svg)"]
     for key, found in results["panels"].items():
         panel, slopes = PANELS[key], results["per_field"].get(key, {})
         rows = []
@@ -337,44 +329,3 @@ def markdown(results: Mapping[str, Any]) -> str:
             parts.append(f"Statements {panel.unit}: {conditions(results)}.")
         parts.append(markdown_table(heading + ["each further", "r²"] * bool(slopes), rows))
     return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.curves", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer points: a first look")
-    parser.add_argument("--output", type=Path, help="folder to write to (default: bench/results)")
-    options = parser.parse_args(arguments)
-    # A quick run does not overwrite the record, unless told where to write.
-    output = options.output or (None if options.quick else RESULTS)
-
-    from .chart import draw_curves
-
-    console = Console()
-    with Progress(
-        TextColumn("[bold]{task.description:<22}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=console,
-        transient=True,
-    ) as progress:
-        plan = QUICK if options.quick else FULL
-        task = progress.add_task("", total=sum(map(len, plan.values())))
-
-        def advance(title: str) -> None:
-            progress.update(task, description=title)
-            progress.advance(task)
-
-        results = measure(options.quick, advance)
-    console.print(Markdown(markdown(results)))
-    if output is None:
-        return
-    output.mkdir(parents=True, exist_ok=True)
-    (output / "curves.md").write_text(markdown(results), encoding="utf-8")
-    (output / "curves.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    draw_curves(output / "curves.svg", results)
-    console.print(f"[dim]written to {output}: curves.md, curves.json, curves.svg")
-
-
-if __name__ == "__main__":
-    main()

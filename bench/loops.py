@@ -1,4 +1,4 @@
-"""Loops that make outputs by the way: `python -m bench.loops [--quick]`, from the repository root.
+"""Loops that make outputs by the way.
 
 What is a compiled output worth where something else is done, too? The same loop runs with each kind of
 result, all of them taking turns in one process, and must yield the same tokens with each:
@@ -30,7 +30,6 @@ where its classes are declared so, and computed elsewhere.
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import operator
 import random
@@ -44,9 +43,6 @@ from time import perf_counter_ns
 from typing import Any, NamedTuple
 
 import torch
-from rich import box
-from rich.console import Console
-from rich.table import Table
 from transformers import (
     BertConfig,
     BertModel,
@@ -65,8 +61,7 @@ import fastoutputs
 from . import compiled
 from .compiled import TUPLE, Rows
 from .contenders import ORIGINAL, SLOTS, STEP
-from .report import HEADINGS, markdown_table, times
-from .report import WIDTH as WIDE
+from .report import markdown_table, times
 from .timing import Entry, Loop, readable, statement_loop
 
 SUMMARY = "Generation loops with each kind of result: time per token, and what outputs take of it."
@@ -557,6 +552,10 @@ def bare_loop(rounds: int, shuffle: random.Random) -> Rows:
     return compiled.by_turns(entries, rounds, 2e6, shuffle)
 
 
+def steps(quick: bool) -> int:
+    return len(STAGES) - quick  # one is left out
+
+
 def measure(
     rounds: int | None = None,
     quick: bool = False,
@@ -770,33 +769,3 @@ def markdown(results: dict[str, Any]) -> str:
     for title, (heading, rows) in tables(results).items():
         parts += [f"### {title}", markdown_table(heading, rows)]
     return "\n\n".join(parts) + "\n"
-
-
-def show(console: Console, results: dict[str, Any]) -> None:
-    for title, (heading, rows) in tables(results).items():
-        table = Table(title=title, box=box.SIMPLE_HEAD)
-        for place, text in enumerate(heading):
-            table.add_column(HEADINGS.get(text, text), justify="right" if place else "left")
-        for row in rows:
-            table.add_row(*row)
-        console.print(table)
-
-
-def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.loops", description=SUMMARY)
-    parser.add_argument("--quick", action="store_true", help="fewer rounds: a first look")
-    parser.add_argument("--rounds", type=int, help="decodings of each loop")
-    parser.add_argument("--markdown", action="store_true", help="print the section of the report")
-    options = parser.parse_args(arguments)
-    console = Console()
-    console.width = max(console.width, WIDE)
-    with console.status("") as status:
-        results = measure(options.rounds, options.quick, status.update)
-    if options.markdown:
-        print(markdown(results))
-    else:
-        show(console, results)
-
-
-if __name__ == "__main__":
-    main()

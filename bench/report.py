@@ -1,17 +1,20 @@
-"""What the suite found, as terminal tables, Markdown, JSON and a chart."""
+"""What the suite found: terminal tables, and one report as Markdown, HTML and JSON."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyperf
+from markdown_it import MarkdownIt
 from rich import box
 from rich.console import Console
+from rich.markdown import Markdown as RichMarkdown
 from rich.table import Table
 from rich.text import Text
 
@@ -24,7 +27,7 @@ from .timing import readable
 GLANCE_CASES = ("make", "read", "index", "key", "to_tuple", "allocated")
 GLANCE_NAMES = (ORIGINAL, STEP, SLOTS, "msgspec.Struct", "slots dataclass", "dict", "named tuple")
 
-WIDTH = 136  # all contenders side by side
+WIDTH = 150  # all contenders side by side
 
 # What a reader needs to judge a figure. The rest of pyperf's metadata names the host and its paths.
 FACTS = (
@@ -87,6 +90,15 @@ def markdown_table(heading: list[str], rows: list[list[str]], align: str = "---:
 
 
 @dataclass(frozen=True)
+class Section:
+    """A part of the report that is measured in a way of its own."""
+
+    name: str
+    results: Mapping[str, Any]
+    markdown: str
+
+
+@dataclass(frozen=True)
 class Report:
     best: Results
     median: Results
@@ -94,6 +106,7 @@ class Report:
     missing: list[Missing]
     machine: dict[str, str]
     empty_loop: list[float]
+    sections: list[Section]
 
     # What is said in every form.
 
@@ -134,6 +147,15 @@ class Report:
     # The terminal.
 
     def show(self, console: Console) -> None:
+        for section in self.sections:
+            console.print(RichMarkdown(section.markdown))
+        if self.best:
+            self._show_cases(console)
+        for peer in self.missing:
+            console.print(Text(f"left out: {peer.name}: {peer.reason}", "yellow"))
+        console.print(Text(f"{self.machine_line()}\n{self.loop_line()}", "dim"))
+
+    def _show_cases(self, console: Console) -> None:
         for base, other in ((STEP, SLOTS), (SLOTS, STEP)):
             console.print(self._ratio_table(base, other))
         table = Table(title="Targets (CPython 3.11)", box=box.SIMPLE_HEAD)
@@ -142,9 +164,6 @@ class Report:
         for *cells, verdict in self.target_rows():
             table.add_row(*cells, Text(verdict, "green" if verdict == "met" else "bold red"))
         console.print(table)
-        for peer in self.missing:
-            console.print(Text(f"left out: {peer.name}: {peer.reason}", "yellow"))
-        console.print(Text(f"{self.machine_line()}\n{self.loop_line()}", "dim"))
 
     def _ratio_table(self, base: str, other: str) -> Table:
         table = Table(
@@ -169,11 +188,17 @@ class Report:
     # Files.
 
     def write(self, folder: Path) -> None:
-        from .chart import draw
+        from . import chart
 
+        content = self.content()
+        (folder / "report.json").write_text(
+            json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
         (folder / "report.md").write_text(self.markdown(), encoding="utf-8")
-        (folder / "ratios.json").write_text(self.json(), encoding="utf-8")
-        draw(folder / "ratios.svg", self.best)
+        (folder / "report.html").write_text(html(self.markdown()), encoding="utf-8")
+        chart.draw(folder / "ratios.svg", self.best)
+        if "curves" in content:
+            chart.draw_curves(folder / "curves.svg", content["curves"])
 
     def markdown(self) -> str:
         parts = [
@@ -182,19 +207,28 @@ class Report:
             "the best round counts. Compare within a row: another machine has other nanoseconds.",
             self.machine_line(),
             self.loop_line(),
+            *(self._cases_in_short() if self.best else []),
+            *(section.markdown.strip() for section in self.sections),
+            *(self._cases_in_full() if self.best else []),
+        ]
+        parts += [f"Left out: {peer.name}: {peer.reason}" for peer in self.missing]
+        return "\n\n".join(part for part in parts if part) + "\n"
+
+    def _cases_in_short(self) -> list[str]:
+        return [
             "## In short",
             self._table([key for key in GLANCE_CASES if key in self.best], GLANCE_NAMES),
             "![Ratios](ratios.svg)",
             "## Targets",
             markdown_table(["", "who", "target", "measured", ""], self.target_rows(), "---"),
-            "## Time and size",
-            self._table(self.best, self.columns(STEP, SLOTS)),
         ]
+
+    def _cases_in_full(self) -> list[str]:
+        parts = ["## Time and size", self._table(self.best, self.columns(STEP, SLOTS))]
         for base, other in ((STEP, SLOTS), (SLOTS, STEP)):
             names = self.columns(base, other)[1:]
             parts += [f"## How many times the cost of {base}", self._table(self.best, names, base)]
-        parts += [f"Left out: {peer.name}: {peer.reason}" for peer in self.missing]
-        return "\n\n".join(part for part in parts if part) + "\n"
+        return parts
 
     def _table(self, keys: Iterable[str], names: Iterable[str], base: str | None = None) -> str:
         """Figures, or their ratios to a base."""
@@ -209,7 +243,7 @@ class Report:
             rows.append([f"`{CASES[key].title}`", *cells])
         return markdown_table(["", *names], rows)
 
-    def json(self) -> str:
+    def content(self) -> dict[str, Any]:
         def figures(key: str, name: str, value: float) -> dict[str, object]:
             row = self.best[key]
             return {
@@ -220,7 +254,7 @@ class Report:
                 "to_slots_only": round(value / row[SLOTS], 3) if SLOTS in row else None,
             }
 
-        content = {
+        return {
             "machine": self.machine,
             "cases": {
                 key: {name: figures(key, name, value) for name, value in row.items()}
@@ -230,5 +264,68 @@ class Report:
                 dict(zip(("case", "who", "target", "measured", "verdict"), row, strict=True))
                 for row in self.target_rows()
             ],
+            **{section.name: section.results for section in self.sections},
         }
-        return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; color: #212529; max-width: 80rem; margin: 2rem auto; padding: 0 1rem; }
+div { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 13px; }
+th, td { padding: .25rem .6rem; border-bottom: 1px solid #dee2e6; }
+th { text-align: left; vertical-align: bottom; }
+img { max-width: 100%; }
+code { background: #f1f3f5; padding: 0 .2rem; }
+"""
+
+
+def html(markdown: str) -> str:
+    """The report as a page, which shows the charts that lie beside it."""
+    body = MarkdownIt().enable("table").render(markdown)
+    body = body.replace("<table>", "<div><table>").replace("</table>", "</table></div>")
+    return (
+        '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>fastoutputs, measured</title>\n'
+        f"<style>{STYLE}</style>\n<body>\n{body}</body>\n</html>\n"
+    )
+
+
+# --- the README ----------------------------------------------------------------------------------
+
+README_MARKS = ("<!-- bench:begin -->", "<!-- bench:end -->")
+
+
+def readme_section(content: Mapping[str, Any]) -> str:
+    """The table and the chart of the README, from what a report's JSON holds."""
+    cases = {
+        key: {name: figure["best"] for name, figure in row.items()}
+        for key, row in content["cases"].items()
+    }
+    rows = [
+        [f"`{CASES[key].title}`", *(cell(key, cases[key].get(name)) for name in GLANCE_NAMES)]
+        for key in GLANCE_CASES
+    ]
+    make, size = cases["make"], cases["bytes"]
+    slots, step = (make[who] / make["msgspec.Struct"] for who in (SLOTS, STEP))
+    slower = (make[ORIGINAL] / make[who] for who in (SLOTS, STEP))
+    facts = content["machine"]
+    return "\n".join(
+        (
+            markdown_table(["", *GLANCE_NAMES], rows),
+            "",
+            "![How many times the cost of ours](bench/results/ratios.svg)",
+            "",
+            f"CPython {facts['python_version'].split()[0]}, one process, best of many rounds, loop taken off: compare "
+            "within a row.",
+            f"Making an output costs {slots:.2f} times a `msgspec.Struct` slots only and {step:.2f} times in step; the "
+            "original costs {:.0f} and {:.0f} times that.".format(*slower),
+            f"Five fields take {size[SLOTS]:.0f} bytes here. Written by `make bench`; all of it, with curves and "
+            "generation loops, in [bench/results/report.md](bench/results/report.md).",
+        )
+    )
+
+
+def write_readme(path: Path, content: Mapping[str, Any]) -> None:
+    begin, end = README_MARKS
+    before, _, rest = path.read_text(encoding="utf-8").partition(begin)
+    _, _, after = rest.partition(end)
+    path.write_text(f"{before}{begin}\n{readme_section(content)}\n{end}{after}", encoding="utf-8")

@@ -1,15 +1,18 @@
 """Run the suite: `python -m bench`, from the repository root.
 
 Every case is put to every contender that can answer it, all of them taking turns in this one
-process. Prints ratios, and writes them as Markdown, JSON and a chart,
-beside every single round as pyperf keeps them.
+process. Then come the curves and the generation loops. Prints it all, and writes one report as
+Markdown, HTML and JSON with its charts, beside every single round as pyperf keeps them.
 """
 
 from __future__ import annotations
 
 import argparse
 import random
+from collections.abc import Iterable
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pyperf
 from rich.console import Console
@@ -17,7 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from . import cases, contenders, report
 from .cases import CASES, Case, names, statement
-from .contenders import Contender
+from .contenders import Contender, Missing
 from .timing import (
     PILE,
     Entry,
@@ -29,6 +32,10 @@ from .timing import (
 )
 
 RESULTS = Path(__file__).parent / "results"
+README = Path(__file__).parent.parent / "README.md"
+
+PARTS = ("curves", "loops")
+"""Modules that measure in ways of their own: `measure`, `steps` for the progress bar, `markdown`."""
 
 
 def entries(case: Case, peers: list[Contender]) -> tuple[list[Entry], Entry]:
@@ -73,10 +80,22 @@ def suite(raw: dict[str, dict[str, list[float]]], machine: dict[str, str]) -> py
     return pyperf.BenchmarkSuite(benchmarks)
 
 
+def load_parts(chosen: Iterable[str]) -> tuple[dict[str, Any], list[Missing]]:
+    """The modules of the parts, and those whose libraries are not installed."""
+    found, missing = {}, []
+    for part in chosen:
+        try:
+            found[part] = import_module(f"{__package__}.{part}")
+        except ImportError as error:
+            missing.append(Missing(part, str(error)))
+    return found, missing
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer, shorter rounds: a first look")
     parser.add_argument("--case", action="append", choices=CASES, help="only this case; repeatable")
+    parser.add_argument("--part", action="append", choices=PARTS, help="only this; repeatable")
     parser.add_argument(
         "--output",
         type=Path,
@@ -84,11 +103,13 @@ def main(arguments: list[str] | None = None) -> None:
     )
     options = parser.parse_args(arguments)
     # A quick or partial run does not overwrite the record, unless told where to write.
-    whole = not options.quick and not options.case
-    output = options.output or (RESULTS if whole else None)
+    all_of_it = not (options.case or options.part)
+    is_record = all_of_it and not options.quick and not options.output
+    output = options.output or (RESULTS if is_record else None)
 
     rounds, round_ns = (15, 0.5e6) if options.quick else (60, 2e6)
-    chosen, left_out = cases.load(options.case or CASES)
+    chosen, left_out = cases.load(options.case or (CASES if all_of_it else ()))
+    parts, without = load_parts(options.part or (PARTS if all_of_it else ()))
     peers, missing = contenders.load()
     console = Console()
     console.width = max(console.width, report.WIDTH)
@@ -103,12 +124,20 @@ def main(arguments: list[str] | None = None) -> None:
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("", total=len(chosen))
+        total = len(chosen) + sum(part.steps(options.quick) for part in parts.values())
+        task = progress.add_task("", total=total)
+
+        def step(title: str) -> None:
+            progress.update(task, description=title, advance=1)
+
         for case in chosen:
-            progress.update(task, description=case.title)
+            step(case.title)
             raw[case.key], base = measure(case, peers, rounds, round_ns, shuffle)
             empty_loop += [base] if base else []
-            progress.advance(task)
+        sections = []
+        for name, part in parts.items():
+            results = part.measure(quick=options.quick, advance=step)
+            sections.append(report.Section(name, results, part.markdown(results)))
 
     best: dict[str, dict[str, float]] = {}
     median: dict[str, dict[str, float]] = {}
@@ -120,15 +149,22 @@ def main(arguments: list[str] | None = None) -> None:
         best,
         median,
         [peer.name for peer in peers],
-        missing + left_out,
+        missing + left_out + without,
         report.machine(),
         empty_loop,
+        sections,
     )
     found.show(console)
 
     if output is None:
         return
     output.mkdir(parents=True, exist_ok=True)
-    suite(raw, found.machine).dump(str(output / "pyperf.json"), replace=True)
+    if raw:
+        suite(raw, found.machine).dump(str(output / "pyperf.json"), replace=True)
     found.write(output)
-    console.print(f"[dim]written to {output}: report.md, ratios.json, ratios.svg, pyperf.json")
+    console.print(
+        f"[dim]written to {output}: report.html, report.md, report.json, their charts, pyperf.json"
+    )
+    if is_record:
+        report.write_readme(README, found.content())
+        console.print("[dim]the README's table is now that of this run")

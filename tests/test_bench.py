@@ -117,21 +117,55 @@ def test_run_writes_everything_and_no_trace_of_the_host(
     assert "out.logits" in capsys.readouterr().out
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "pyperf.json",
-        "ratios.json",
         "ratios.svg",
+        "report.html",
+        "report.json",
         "report.md",
     ]
-    ratios = json.loads((tmp_path / "ratios.json").read_text(encoding="utf-8"))
+    ratios = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     ours = ratios["cases"]["read"][contenders.STEP]
     assert ours["to_in_step"] == 1 and 0 < ours["best"] <= ours["median"]
 
     suite = pyperf.BenchmarkSuite.load(str(tmp_path / "pyperf.json"))
     raw = suite.get_benchmark(f"read: {contenders.STEP}")
     assert math.isclose(min(raw.get_values()) * 1e9, ours["best"], rel_tol=1e-2, abs_tol=1e-3)
-    for name in ("pyperf.json", "ratios.json", "report.md"):
+    for name in ("pyperf.json", "report.html", "report.json", "report.md"):
         text = (tmp_path / name).read_text(encoding="utf-8")
         assert str(Path.home()) not in text and str(tmp_path) not in text
         assert not re.search(rf"\b{re.escape(socket.gethostname())}\b", text)
+
+
+def test_readme_says_what_the_record_says() -> None:
+    """Its table is written by a full run, and by nothing else."""
+    for library in ("rich", "pyperf", "markdown_it"):
+        pytest.importorskip(library)
+    from bench import report, run
+
+    content = json.loads((run.RESULTS / "report.json").read_text(encoding="utf-8"))
+    begin, end = report.README_MARKS
+    section = run.README.read_text(encoding="utf-8").partition(begin)[2].partition(end)[0]
+    assert section.strip() == report.readme_section(content).strip()
+
+
+def test_parts_alone(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for library in ("rich", "pyperf", "matplotlib"):
+        pytest.importorskip(library)
+    from bench import curves, run
+
+    monkeypatch.setattr(curves, "QUICK", {"fields": (1, 2), "live": (1, 10), "threads": (1, 2)})
+    run.main(["--quick", "--part", "curves"])
+    printed = capsys.readouterr().out
+    assert (
+        all(panel.title in printed for panel in curves.PANELS.values()) and "out[0]" not in printed
+    )
+
+
+def test_cost_per_field_is_the_slope() -> None:
+    pytest.importorskip("rich")
+    from bench import curves
+
+    found = curves.per_field((1, 2, 4), (10.0, 13.0, 19.0))
+    assert math.isclose(found["ns"], 3) and math.isclose(found["linear"], 1)
 
 
 def test_instructions_that_grow_are_named() -> None:
