@@ -249,6 +249,16 @@ def _dict() -> type:
     return dict
 
 
+# What a class pays that has its methods from one in C: the interpreter specialises calls of them for that
+# class only, not for its subclasses.
+@contender("dict subclass", MAPPING)
+def _dict_subclass() -> type:
+    class DictSubclass(dict[str, Any]):
+        pass
+
+    return DictSubclass
+
+
 @contender(
     "tuple literal",
     RECORD - {"make_none", "read", "mapping"} - POSITIONAL

@@ -51,6 +51,7 @@ HEADINGS = {
     "attrs slots": "attrs\nslots",
     "named tuple": "named\ntuple",
     "SimpleNamespace": "Simple\nN'space",
+    "dict subclass": "dict\nsub-\nclass",
     "tuple literal": "tuple\nliteral",
     "py::class_": "py::\nclass_",
 }
