@@ -42,6 +42,16 @@ static bool is_inherited_from_base(PyTypeObject *type, const char *name) {
 
 [[noreturn]] static void type_error(const std::string &text) { throw py::type_error(text); }
 
+// The attribute, or None. (That of pybind11 takes any error, such as no memory, for "there is none".)
+static py::object attribute_or_none(py::handle object, const char *name) {
+    PyObject *attribute = PyObject_GetAttrString(object.ptr(), name);
+    if (!attribute && !PyErr_ExceptionMatches(PyExc_AttributeError)) {
+        throw py::error_already_set();
+    }
+    PyErr_Clear();
+    return attribute ? py::reinterpret_steal<py::object>(attribute) : py::none();
+}
+
 static bool same_name(const py::object &left, PyObject *right) { return PyUnicode_Compare(left.ptr(), right) == 0; }
 
 static std::string full_name(PyTypeObject *type) {
@@ -209,8 +219,9 @@ static py::object defining_class(PyTypeObject *type, const char *name) {
 // The code of the generated method, or None. dataclasses makes its methods inside a function of this
 // name; before 3.11 code does not know its full name, but stands on the second line of "<string>".
 static py::object generated_code(py::object method, const char *name) {
-    if (py::hasattr(method, "__wrapped__")) {
-        method = method.attr("__wrapped__");  // __repr__ is wrapped against recursion
+    py::object wrapped = attribute_or_none(method, "__wrapped__");
+    if (!wrapped.is_none()) {
+        method = wrapped;  // __repr__ is wrapped against recursion
     }
     if (!PyFunction_Check(method.ptr())) {
         return py::none();
@@ -230,7 +241,7 @@ static py::object generated_code(py::object method, const char *name) {
 // Whether __eq__ or __repr__ is generated over exactly the fields of the schema.
 static bool is_generated_over_fields(PyTypeObject *type, const Schema *schema, const char *method, const char *flag) {
     py::object owner = defining_class(type, method);
-    if (owner.is_none() || !py::hasattr(owner, "__dataclass_fields__") ||
+    if (owner.is_none() || attribute_or_none(owner, "__dataclass_fields__").is_none() ||
         generated_code(owner.attr("__dict__")[method], method).is_none()) {
         return false;
     }
@@ -248,7 +259,7 @@ static bool is_generated_over_fields(PyTypeObject *type, const Schema *schema, c
 }
 
 static bool is_frozen(const py::object &cls) {
-    py::object parameters = py::getattr(cls, "__dataclass_params__", py::none());
+    py::object parameters = attribute_or_none(cls, "__dataclass_params__");
     return !parameters.is_none() && parameters.attr("frozen").cast<bool>();
 }
 
@@ -508,7 +519,7 @@ static Schema *seal_or_throw(PyTypeObject *type) {
         return runtime.no_fields;
     }
     py::handle cls(as_object(type));
-    const bool is_declared = py::hasattr(cls, "__dataclass_fields__");
+    const bool is_declared = !attribute_or_none(cls, "__dataclass_fields__").is_none();
     if (!is_declared && is_on(type, "__fastoutputs_needs_dataclass__")) {
         type_error(full_name(type) +
                    " is not a dataclass. This is a subclass of ModelOutput and so must use the @dataclass decorator.");
@@ -598,7 +609,7 @@ static void restore_inherited_defaults(PyTypeObject *type) {
         if (!attribute || !is_field_descriptor(attribute)) {
             continue;
         }
-        py::object fields = py::getattr(cls, "__dataclass_fields__", py::none());
+        py::object fields = attribute_or_none(cls, "__dataclass_fields__");
         if (fields.is_none() || !fields.contains(name)) {
             continue;
         }

@@ -14,7 +14,6 @@ import sys
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, make_dataclass, replace
-from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
@@ -978,89 +977,3 @@ def test_code_that_the_collector_runs_may_write(
         outs.clear()
         for out in checked:
             whole(out)
-
-
-def test_out_of_memory_changes_nothing(ours: Kind) -> None:
-    pytest.importorskip("_testcapi", reason="this Python cannot be made to fail an allocation")
-    survives(
-        """
-        import _testcapi
-        sys.path.insert(0, sys.argv[1])
-        from test_hostile import OPERATIONS, state
-        from containers import KINDS
-        kind = KINDS[sys.argv[2]]
-
-        def make(shape):
-            out = kind.Out(logits=1)
-            out.plain = 2
-            if shape > 0:
-                out.attentions = 3
-            if shape > 1:
-                out["extra"] = 4
-            return out
-
-        for name, operation in OPERATIONS.items():
-            # CPython itself crashes from 3.12 on where it has no memory for a generator.
-            if sys.version_info >= (3, 12) and name in ("deepcopy", "from pairs"):
-                continue
-            for shape in range(3):
-                operation(kind.Out, make(shape))
-                for nth in range(40):
-                    out = make(shape)
-                    before = state(out)
-                    _testcapi.set_nomemory(nth, nth + 1)
-                    try:
-                        operation(kind.Out, out)
-                    except MemoryError:
-                        failed = True
-                    else:
-                        failed = False
-                    finally:
-                        _testcapi.remove_mem_hooks()
-                    after, raw = state(out), list(dict.items(out))
-                    assert raw == after[0] or not raw and kind.name != "in_step", (name, nth, after)
-                    # A generated __init__ and update() go step by step for any class.
-                    if failed and name not in ("again", "vars"):
-                        assert after == before, (name, nth, before, after)
-        print("done")
-        """,
-        str(Path(__file__).parent),
-        ours.name,
-    )
-
-
-@pytest.mark.skipif(
-    sys.version_info >= (3, 12),
-    reason="CPython itself crashes where it has no memory for a generator, as in dataclasses.fields",
-)
-@pytest.mark.parametrize("name", ["plain", "factory", "frozen", "base"])
-def test_out_of_memory_at_the_first_use_of_a_class(name: str) -> None:
-    pytest.importorskip("_testcapi", reason="this Python cannot be made to fail an allocation")
-    survives(
-        """
-        import _testcapi
-        def plain():
-            return make_dataclass("Out", [("a", Any, None), ("b", Any, None)], bases=(ModelOutput,))
-        def factory():
-            names = [("a", Any), ("b", Any, field(default_factory=list)), ("c", Any, 3)]
-            return make_dataclass("Out", names, bases=(ModelOutput,))
-        def frozen():
-            return make_dataclass("Out", ["a", "b"], bases=(ModelOutput,), frozen=True)
-        def base():
-            return type("Out", (plain(),), {})
-        for nth in range(400):
-            cls = globals()[sys.argv[1]]()
-            _testcapi.set_nomemory(nth, nth + 1)
-            try:
-                cls(1, 2)
-            except (MemoryError, TypeError):  # where it asks whether there is an attribute
-                pass
-            finally:
-                _testcapi.remove_mem_hooks()
-            out = cls(1, 2)
-            assert out.to_tuple()[:2] == (1, 2) and out.a == 1 and list(out)[:2] == ["a", "b"]
-            assert list(dict.items(out)) == list(out.items())
-        print("done")
-        """,
-        name,
-    )
