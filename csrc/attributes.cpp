@@ -245,7 +245,7 @@ PyGetSetDef attribute_getset[] = {
 static Py_ssize_t described_field(PyObject *op, void *name) {
     Py_ssize_t index = find_field(schema_of(as_output(op)), static_cast<PyObject *>(name));
     if (index < 0) {
-        PyErr_Format(PyExc_TypeError, "%s has no field %R", Py_TYPE(op)->tp_name, static_cast<PyObject *>(name));
+        PyErr_Format(PyExc_AttributeError, "%s has no field %R", Py_TYPE(op)->tp_name, static_cast<PyObject *>(name));
     }
     return index;
 }

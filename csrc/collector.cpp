@@ -130,10 +130,13 @@ static freefunc free_row_of(std::size_t count, std::index_sequence<slots...>) {
     return by_count[std::min(count, sizeof...(slots) - 1)];
 }
 
+void free_of_unused(void *memory) { free_row<longest_told_apart + 2>(memory); }
+
 freefunc free_for(const Schema *schema) {
     const auto end =
         static_cast<std::size_t>(schema->row_offset) + static_cast<std::size_t>(schema->count) * sizeof(PyObject *);
-    return free_row_of((end - sizeof(OutputObject)) / sizeof(PyObject *), std::make_index_sequence<256>());
+    return free_row_of((end - sizeof(OutputObject)) / sizeof(PyObject *),
+                       std::make_index_sequence<longest_told_apart + 2>());
 }
 
 static void drop_contents(OutputObject *self) {

@@ -212,7 +212,12 @@ void note_own_methods();  // once, before any can be patched
 void set_twin(const char *name, PyObject *function);  // throws
 Schema *seal(PyTypeObject *type);  // borrowed; NULL with an error set
 PyObject *prepare_subclass(PyObject *cls, PyObject *args, PyObject *kwargs);  // __init_subclass__
+int bases_changed(PyTypeObject *type);
 int prepare_schemas();
+
+// bases.cpp
+int watch_bases(PyTypeObject *type);  // from here on bases_changed is called when it, or a base, gets others
+int prepare_bases();
 
 // Schemas by version tag. A tag belongs to one state of one class for the life of the process, so a
 // hit proves at once which class it is and that neither it nor a base has changed since.
@@ -252,6 +257,8 @@ void output_dealloc(PyObject *op);
 int output_traverse(PyObject *op, visitproc visit, void *arg);
 int output_clear(PyObject *op);
 freefunc free_for(const Schema *schema);  // tp_free of a class with this schema
+void free_of_unused(void *memory);        // tp_free of a class that has none yet
+constexpr Py_ssize_t longest_told_apart = 254;  // slots after the base, by tp_free
 int prepare_collector();
 
 // create.cpp

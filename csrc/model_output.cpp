@@ -50,17 +50,14 @@ static int add_methods(const PyMethodDef *methods) {
 }
 
 int prepare_model_output(PyObject *module) {
-    if (prepare_collector() < 0) {
-        return -1;
-    }
     runtime.no_args = PyTuple_New(0);
     runtime.mutation_error =
         PyErr_NewExceptionWithDoc("fastoutputs.OutputMutationError",
                                   "A dict operation that would delete keys of an output, or change many at once.\n\n"
                                   "A TypeError, so that code which tries and falls back to a plain dict does so.",
                                   PyExc_TypeError, nullptr);
-    if (!runtime.no_args || !runtime.mutation_error || prepare_views() < 0 || prepare_attributes() < 0 ||
-        prepare_schemas() < 0) {
+    if (!runtime.no_args || !runtime.mutation_error || prepare_collector() < 0 || prepare_views() < 0 ||
+        prepare_attributes() < 0 || prepare_bases() < 0 || prepare_schemas() < 0) {
         return -1;
     }
     PyType_Slot slots[] = {

@@ -333,10 +333,15 @@ static bool is_member(PyObject *attribute) { return Py_IS_TYPE(attribute, &PyMem
 
 static bool is_field_descriptor(PyObject *attribute) { return is_member(attribute) || is_field_by_name(attribute); }
 
+static Py_ssize_t row_end(const Schema *schema) {
+    return schema->row_offset + schema->count * static_cast<Py_ssize_t>(sizeof(PyObject *));
+}
+
 // Gives each field a descriptor, unless the class has a data descriptor of its own under the name.
 // True if the class changed.
 static bool install_fields(PyTypeObject *type, Schema *schema, bool stores_plainly) {
-    const bool at_fixed_place = stores_plainly && !schema->fields_move;
+    const Py_ssize_t slots = (row_end(schema) - sizeof(OutputObject)) / sizeof(PyObject *);
+    const bool at_fixed_place = stores_plainly && !schema->fields_move && slots <= longest_told_apart;
     auto is_wanted = at_fixed_place ? is_member : is_field_by_name;
     bool changed = false;
     for (std::size_t i = 0; i < schema->fields.size(); i++) {
@@ -366,10 +371,6 @@ static Schema *own_schema(PyTypeObject *type) {
     return schema && Py_IS_TYPE(schema, runtime.schema_type) ? reinterpret_cast<Schema *>(schema) : nullptr;
 }
 
-static Py_ssize_t row_end(const Schema *schema) {
-    return schema->row_offset + schema->count * static_cast<Py_ssize_t>(sizeof(PyObject *));
-}
-
 // Whether each field of base lies in instances of sub where it lies in those of base.
 static bool keeps_places(const Schema *base, const Schema *sub) {
     for (Py_ssize_t i = 0; i < base->count; i++) {
@@ -381,9 +382,22 @@ static bool keeps_places(const Schema *base, const Schema *sub) {
     return true;
 }
 
-// A descriptor of a base reads instances of its subclasses. So no base may reach further than they do;
-// and if a field lies elsewhere there (after __slots__, or with two output bases), the base's
-// descriptors have to look for it.
+// A descriptor of a base reads instances of its subclasses, too. If a field lies elsewhere there (after
+// __slots__, or with two output bases) or not at all (after a change of bases), the base's descriptors
+// have to look for it.
+static void fit_bases(PyTypeObject *type, const Schema *schema) {
+    for (py::handle base : py::reinterpret_borrow<py::tuple>(type->tp_mro)) {
+        auto *base_type = reinterpret_cast<PyTypeObject *>(base.ptr());
+        Schema *other = base_type->tp_flags & Py_TPFLAGS_HEAPTYPE ? own_schema(base_type) : nullptr;
+        if (other && !other->fields_move && !keeps_places(other, schema)) {
+            other->fields_move = true;
+            install_fields(base_type, other, false);
+            PyType_Modified(base_type);
+        }
+    }
+}
+
+// Of a class that is used for the first time no base may reach further than it does.
 static void fit_to_relatives(PyTypeObject *type, Schema *schema) {
     for (py::handle base : py::reinterpret_borrow<py::tuple>(type->tp_mro)) {
         auto *base_type = reinterpret_cast<PyTypeObject *>(base.ptr());
@@ -391,12 +405,8 @@ static void fit_to_relatives(PyTypeObject *type, Schema *schema) {
         if (other && row_end(other) > row_end(schema)) {
             type_error(full_name(type) + " has fewer fields than its base " + full_name(base_type));
         }
-        if (other && !other->fields_move && !keeps_places(other, schema)) {
-            other->fields_move = true;
-            install_fields(base_type, other, false);
-            PyType_Modified(base_type);
-        }
     }
+    fit_bases(type, schema);
     py::list pending = py::handle(as_object(type)).attr("__subclasses__")();
     while (pending.size() > 0) {
         py::object subclass = pending.attr("pop")();
@@ -540,7 +550,7 @@ static Schema *seal_or_throw(PyTypeObject *type) {
     const bool stores_plainly =
         is_inherited_from_base(type, "__setattr__") && is_inherited_from_base(type, "__delattr__");
     bool changed = install_fields(type, schema, stores_plainly);
-    if (is_new && PyDict_SetItem(type->tp_dict, schema_key, held.get()) < 0) {
+    if (is_new && (watch_bases(type) < 0 || PyDict_SetItem(type->tp_dict, schema_key, held.get()) < 0)) {
         throw py::error_already_set();
     }
     if (changed || is_new) {
@@ -579,6 +589,26 @@ static Result guarded(Result failure, Function f) {
 
 Schema *seal(PyTypeObject *type) {
     return guarded(static_cast<Schema *>(nullptr), [&] { return seal_or_throw(type); });
+}
+
+// Called in the middle of `type.__bases__ = ...`, with the new ones in place.
+int bases_changed(PyTypeObject *type) {
+    return guarded(-1, [&] {
+        py::list pending;
+        pending.append(py::handle(as_object(type)));
+        while (pending.size() > 0) {
+            py::object cls = pending.attr("pop")();
+            auto *changed = reinterpret_cast<PyTypeObject *>(cls.ptr());
+            if (Schema *schema = own_schema(changed)) {
+                fit_bases(changed, schema);
+                if (watch_bases(changed) < 0) {
+                    throw py::error_already_set();
+                }
+            }
+            pending.attr("extend")(cls.attr("__subclasses__")());
+        }
+        return 0;
+    });
 }
 
 void note_own_methods() {
@@ -633,6 +663,7 @@ static PyObject *prepare_or_throw(PyTypeObject *type, py::args args, py::kwargs 
     if (!next) {
         throw py::error_already_set();
     }
+    type->tp_free = free_of_unused;
     type->tp_alloc = output_alloc;  // before any other __init_subclass__ can make an instance
     type->tp_vectorcall = output_vectorcall;
     take_compiled_slots(type);

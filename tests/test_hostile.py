@@ -424,28 +424,6 @@ def test_descriptors_deleted_or_replaced(ours: Kind) -> None:
     whole(out)
 
 
-@pytest.mark.usefixtures("forgettable_classes")
-def test_ten_thousand_classes_come_and_go() -> None:
-    def make(i: int) -> weakref.ref:
-        @dataclass
-        class Out(ModelOutput):
-            a: Any = None
-            b: Any = None
-
-        out = Out(i)
-        out.b = Out
-        return weakref.ref(Out)
-
-    refs = [make(i) for i in range(300)]
-    gc.collect()
-    assert not any(ref() for ref in refs)
-    if sys.platform == "linux":
-        for _ in range(2):
-            for i in range(2000):
-                make(i)
-            gc.collect()
-
-
 def test_fields_that_shadow_methods_and_odd_names(ours: Kind) -> None:
     @dataclass
     class Out(ours.base):

@@ -1,0 +1,386 @@
+"""Classes treated as no class should be: each has a defined outcome, and none is a crash.
+
+Where the original has an outcome, too, it is the same (`kind`), or is said to differ in behaviour.md.
+"""
+
+from __future__ import annotations
+
+import gc
+import keyword
+import sys
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass, make_dataclass
+from typing import Any
+
+import pytest
+from containers import Kind
+
+from fastoutputs import ModelOutput
+
+
+def make(base: type, names: Any = "ab", cls: str = "Out") -> type:
+    return make_dataclass(cls, [(name, Any, None) for name in names], bases=(base,))
+
+
+def set_class(out: Any, cls: Any) -> None:
+    """As `out.__class__ = cls`, past a __class__ of the object's own."""
+    object.__dict__["__class__"].__set__(out, cls)
+
+
+# --- other bases ---------------------------------------------------------------------------------
+
+
+class Stopping:
+    def __init_subclass__(cls) -> None:
+        """Does not call super()."""
+
+
+@pytest.mark.parametrize("large_is_used", [True, False])
+@pytest.mark.parametrize("how", ["after", "before", "through another", "of the base"])
+def test_bases_that_reach_further_than_an_instance(
+    ours: Kind, how: str, large_is_used: bool
+) -> None:
+    Small, Large = make(ours.base), make(ours.base, "abcdefghijklmnop")
+    Sub, Through = type("Sub", (Small,), {}), type("Through", (Large,), {})
+    small, sub = Small(1, 2), Sub(1, 2)
+    if large_is_used:
+        Large(1)
+    if how == "after":
+        Sub.__bases__ = (Small, Large)
+    elif how == "before":
+        with pytest.raises(TypeError, match="__bases__ assignment"):
+            Sub.__bases__ = (Large, Small)
+        assert Sub.__bases__ == (Small,)
+        return
+    elif how == "through another":
+        Sub.__bases__ = (Small, Through)
+    else:
+        Between = type("Between", (Small,), {})
+        Between(1)
+        Sub.__bases__ = (Between,)
+        Between.__bases__ = (Small, Through)
+    if not large_is_used:
+        with pytest.raises(TypeError, match="changed its fields after its subclass was first used"):
+            Large(1)
+        assert sub.p is None  # the default, as of any class
+        return
+    for read in (
+        lambda: sub.p,
+        lambda: Large.__dict__["p"].__get__(sub),
+        lambda: object.__getattribute__(sub, "p"),
+        lambda: super(Sub, sub).p,
+    ):
+        with pytest.raises(AttributeError, match="Sub has no field 'p'"):
+            read()
+    assert not hasattr(sub, "p") and (sub.a, sub.b) == (1, 2) == sub.to_tuple()
+    assert small.to_tuple() == (1, 2) == Small(1, 2).to_tuple()
+    large = Large(*range(16))
+    large.p = "last"
+    assert (large.a, large.p, large["o"]) == (0, "last", 14)
+
+
+@pytest.mark.usefixtures("forgettable_classes")
+def test_bases_changed_again_and_again(ours: Kind) -> None:
+    Small, other = make(ours.base), [make(ours.base, "abcdefgh") for _ in range(4)]
+    Sub = type("Sub", (Small,), {})
+    Below = type("Below", (Sub,), {})
+    outs = Sub(1, 2), Below(1, 2)
+    for i, cls in enumerate(other):
+        assert cls(*range(8)).h == 7
+        Sub.__bases__ = (Small, *other[: i + 1])
+        for out in outs:
+            with pytest.raises(AttributeError):
+                out.h  # noqa: B018
+        assert cls(*range(8)).h == 7
+        Sub.__bases__ = (Small,)
+        assert not hasattr(outs[0], "h") and outs[1].to_tuple() == (1, 2)
+    assert Sub(3).a == Below(3).a == 3
+    died = weakref.ref(other[0])
+    del other, cls
+    gc.collect()
+    assert Sub.__subclasses__() == [Below] and died() is None
+
+
+def test_no_instance_of_another_class_is_reached_past_its_end(ours: Kind) -> None:
+    Large = make(ours.base, "abcdefghijklmnop")
+    Large(1)
+    for out, cls in (
+        (make(ours.base)(1), Large),
+        (make(ours.base)(1), type("Unused", (Large,), {})),
+        (ModelOutput(a=1), type("Unused", (Large,), {})),
+        (ModelOutput(a=1), Large),
+        (ModelOutput(a=1).copy(), make(ours.base)),
+    ):
+        for assign in (set_class, lambda out, cls: setattr(out, "__class__", cls)):
+            with pytest.raises(TypeError, match="__class__ assignment"):
+                assign(out, cls)
+        assert out.a == out["a"] == 1
+
+
+@pytest.mark.parametrize("count", [254, 255, 256, 300])
+def test_classes_with_more_fields_than_are_told_apart(ours: Kind, count: int) -> None:
+    names = [f"f{i}" for i in range(3000)]
+    Wide, Wider = make(ours.base, names[:count]), make(ours.base, names)
+    wide, wider = Wide(*range(count)), Wider(*names)
+    try:
+        set_class(wide, Wider)
+    except TypeError:
+        assert type(wide) is Wide
+    assert wide.f0 == 0 and getattr(wide, names[count - 1]) == count - 1
+    assert wider.f2999 == "f2999" and not hasattr(wide, "f2999")
+
+
+def test_another_class_of_the_same_size_keeps_the_fields_it_was_made_with(ours: Kind) -> None:
+    Out, Other = make(ours.base, "ab"), make(ours.base, "xy", "Other")
+    out = Out(1, 2)
+    Other(3, 4)
+    with pytest.raises(TypeError, match=r"fields are not the same; make a new one with Other"):
+        out.__class__ = Other
+    set_class(out, Other)  # forced: memory-safe, and its own views are those it was made with
+    assert list(out) == ["a", "b"] and out["a"] == 1 and out.to_tuple() == (1, 2)
+
+
+# --- methods and descriptors ---------------------------------------------------------------------
+
+FOREIGN: dict[str, Callable[[Kind], Any]] = {
+    "int": lambda kind: 5,
+    "none": lambda kind: None,
+    "str": lambda kind: "loss",
+    "dict": lambda kind: {"loss": 1},
+    "class": lambda kind: kind.Out,
+    "another": lambda kind: kind.Single(1),
+    "base": lambda kind: ModelOutput(loss=1),
+    "uninitialised": lambda kind: kind.Out.__new__(kind.Out),
+    "views": lambda kind: kind.Out(1).items(),
+}
+# Run for all classes that are not ours, which have them from elsewhere, too.
+CLASS_METHODS = ("__init_subclass__", "_rebuild", "fromkeys", "__class_getitem__")
+
+
+@pytest.mark.parametrize("foreign", FOREIGN)
+def test_every_method_on_a_foreign_object(ours: Kind, foreign: str) -> None:
+    for name, method in {**vars(ModelOutput), **vars(ours.Out)}.items():
+        if not callable(method) or name in CLASS_METHODS:
+            continue
+        for args in ((), ("loss",), ("loss", 5), ((),), ({},), (5, 5, 5)):
+            out = FOREIGN[foreign](ours)
+            try:
+                method(out, *args)
+            except (TypeError, AttributeError, KeyError, ValueError, IndexError):
+                pass
+            if isinstance(out, ModelOutput):
+                assert len(out) == len(list(out)) == len(out.to_tuple())
+
+
+@pytest.mark.parametrize("foreign", FOREIGN)
+def test_every_descriptor_on_a_foreign_object(ours: Kind, foreign: str) -> None:
+    for owner in (ModelOutput, ours.Out, ours.Frozen, ours.Extended):
+        for descriptor in vars(owner).values():
+            if not hasattr(type(descriptor), "__get__") or callable(descriptor):
+                continue
+            for operation in ("__get__", "__set__", "__delete__"):
+                out = FOREIGN[foreign](ours)
+                args = (5,) if operation == "__set__" else ()
+                try:
+                    getattr(descriptor, operation)(out, *args)
+                except (TypeError, AttributeError):
+                    pass
+                if isinstance(out, ModelOutput):
+                    assert len(out) == len(list(out)) == len(out.to_tuple())
+
+
+def test_new_of_other_types(ours: Kind) -> None:
+    for wrong in (
+        lambda: object.__new__(ours.Out),
+        lambda: dict.__new__(int),
+        lambda: dict.__new__(5),
+    ):
+        with pytest.raises(TypeError):
+            wrong()
+    Bare = type("Bare", (ModelOutput,), {})
+    for refused in (Bare, lambda: dict.__new__(Bare), lambda: Bare.__new__(Bare, a=1)):
+        with pytest.raises(TypeError, match="Bare is not a dataclass"):
+            refused()
+
+
+# --- patches -------------------------------------------------------------------------------------
+
+
+def test_a_patched_init_and_a_later_post_init(kind: Kind) -> None:
+    Out, calls = make(kind.base), []
+    Out(1)
+    before = Out.__init__
+
+    def init(self: Any, *args: Any, **kwargs: Any) -> None:
+        calls.append("init")
+        before(self, *args, **kwargs)
+
+    def post(self: Any) -> None:
+        calls.append("post")
+        super(Out, self).__post_init__()
+
+    Out.__init__ = init
+    assert Out(1).a == 1 and calls == ["init"]
+    Out.__post_init__ = post
+    assert Out(1, b=2).to_tuple() == (1, 2) and calls == ["init", "init", "post"]
+    Out.__init__ = before
+    del Out.__post_init__
+    assert Out({"b": 5}).to_tuple() == (5,) and len(calls) == 3
+
+
+def test_annotations_and_fields_edited_after_use(ours: Kind) -> None:
+    for edit in (
+        lambda cls: cls.__annotations__.update(c=Any),
+        lambda cls: cls.__annotations__.clear(),
+        lambda cls: cls.__dataclass_fields__["a"].__setattr__("type", int),
+    ):
+        Out = make(ours.base)
+        out = Out(1, 2)
+        edit(Out)
+        assert Out(1, 2) == out and out.to_tuple() == (1, 2) and not hasattr(out, "c")
+    for edit in (
+        lambda cls: cls.__dataclass_fields__.clear(),
+        lambda cls: cls.__dataclass_fields__.pop("b"),
+        lambda cls: cls.__dataclass_fields__.update(c=cls.__dataclass_fields__["a"]),
+        lambda cls: setattr(cls.__dataclass_fields__["a"], "name", "z"),
+        lambda cls: setattr(cls, "__dataclass_fields__", {}),
+    ):
+        Out = make(ours.base)
+        out = Out(1, 2)
+        edit(Out)
+        Out.changed = (
+            True  # a dict that is edited tells nobody: it is read again when the class changes
+        )
+        for ask_the_class in (lambda: Out(1, 2), out.to_tuple, lambda: out[0]):
+            with pytest.raises(TypeError, match="Out changed its fields after its first use"):
+                ask_the_class()
+        assert (out.a, out["b"], len(out)) == (1, 2, 2) and list(out.items()) == [
+            ("a", 1),
+            ("b", 2),
+        ]
+
+
+def test_fields_that_are_no_fields(ours: Kind) -> None:
+    for wrong in (5, None, {"a": 5}, {5: 5}, [], "ab"):
+        Out = make(ours.base)
+        Out.__dataclass_fields__ = wrong
+        with pytest.raises((TypeError, AttributeError)):
+            Out(1)
+
+
+def test_a_deleted_descriptor(ours: Kind) -> None:
+    Out = make(ours.base)
+    out = Out(1, 2)
+    del Out.a
+    assert not hasattr(out, "a") and out["a"] == out[0] == 1
+    assert Out(3).a == 3 == Out(3)["a"] and out.a == 1  # the next one made brings it back
+
+
+# --- names ---------------------------------------------------------------------------------------
+
+
+def make_with_any(base: type, names: list[str]) -> type:
+    """Past the checks of make_dataclass, as `type` and `setattr` do."""
+    body = {"__annotations__": dict.fromkeys(names, Any), "__module__": __name__}
+    return dataclass(type("Out", (base,), body | dict.fromkeys(names)))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["keys", "items", "get"],
+        ["values", "to_tuple", "copy"],
+        ["update", "pop", "clear"],
+        ["__len__", "__iter__"],
+        ["__getitem__", "__contains__"],
+        ["ünïcödé", "数", "b"],
+        ["_private", "__mangled"],
+        ["x" * 1000, "y" * 5000],
+        ["self", "cls"],
+        ["mapping", "__weakref__"],
+        ["__dict__", "b"],
+        ["__class__", "b"],
+        ["__reduce__", "__setstate__"],
+        ["__eq__", "__repr__"],
+        ["__init__", "b"],
+        ["__post_init__", "b"],
+        ["__setattr__", "b"],
+        ["__dataclass_fields__", "b"],
+        ["__fastoutputs_schema__", "b"],
+    ],
+    ids=lambda names: names[0][:20],
+)
+def test_field_names_that_mean_something_else(ours: Kind, names: list[str]) -> None:
+    """A class either works by name, or is refused with an error; it never crashes."""
+    Out = ours.base
+    try:
+        Out = make_with_any(ours.base, names)
+        out = Out(1, 2)
+    except (TypeError, AttributeError, ValueError):
+        assert names[0].startswith("__")
+        return
+    for operation in (
+        lambda: (list(out), out[names[0]], out[:], repr(out), {**out}, len(out), out == out),
+        lambda: setattr(out, names[0], 5),
+        lambda: out.__class__,
+        lambda: vars(out),
+        lambda: gc.collect(),
+    ):
+        try:
+            operation()
+        except (TypeError, AttributeError, ValueError, KeyError):
+            assert names[0].startswith("__") or names[0] == "keys"  # which {**out} asks for
+    if not names[0].startswith("__"):
+        assert Out(1, 2).to_tuple() == (1, 2) if "to_tuple" not in names else Out(1, 2)[:] == (1, 2)
+        assert (getattr(out, names[0]), out[names[0]]) == (5, 5)
+
+
+@pytest.mark.parametrize("name", keyword.kwlist)
+def test_a_keyword_as_a_field(ours: Kind, name: str) -> None:
+    if name in ("None", "True", "False"):
+        return
+    with pytest.raises(TypeError):
+        make(ours.base, [name])
+    # The decorator alone writes an __init__ with that parameter, which is no Python.
+    with pytest.raises((SyntaxError, TypeError)):
+        make_with_any(ours.base, [name, "b"])(1)
+
+
+# --- lifetimes -----------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("forgettable_classes")
+def test_an_instance_keeps_its_class(kind: Kind) -> None:
+    Out = make(kind.base)
+    out, died = Out(1, 2), weakref.ref(Out)
+    del Out
+    gc.collect()
+    assert died() is type(out) and out.a == 1 and list(out.items()) == [("a", 1), ("b", 2)]
+    if kind.is_original:
+        return  # torch's trees keep its classes
+    del out
+    gc.collect()
+    assert died() is None
+
+
+@pytest.mark.usefixtures("forgettable_classes")
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_ten_thousand_classes_come_and_go_without_growth() -> None:
+    def resident() -> int:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * 4
+
+    def come_and_go(count: int) -> None:
+        body = {"__annotations__": {"a": Any, "b": Any}, "a": None, "b": None}
+        for _ in range(count):
+            cls = type("Out", (Parent,), dict(body))
+            cls(1, 2).a = cls
+
+    Parent = make(ModelOutput)
+    come_and_go(2000)
+    gc.collect()
+    before = resident()
+    come_and_go(10_000)
+    gc.collect()
+    assert resident() - before < 2048 and not Parent.__subclasses__()
