@@ -231,8 +231,7 @@ static const char set_one_by_one[] =
     "set fields one by one (output[name] = value), make a new output with dataclasses.replace(), or work on "
     "dict(output)";
 
-// Field index for a str key, exact or not; -1 if it is no field, -2 on error.
-static Py_ssize_t field_index(const Schema *schema, PyObject *name) {
+Py_ssize_t field_index(const Schema *schema, PyObject *name) {
     if (PyUnicode_CheckExact(name)) {
         return find_field(schema, name);
     }

@@ -19,11 +19,9 @@ struct AttributeDict {
 static PyObject *output_of(PyObject *op) { return reinterpret_cast<AttributeDict *>(op)->output; }
 
 static int store_attribute(OutputObject *self, PyObject *name, PyObject *value) {
-    if (PyUnicode_CheckExact(name)) {
-        Py_ssize_t index = find_field(schema_of(self), name);
-        if (index >= 0) {
-            return store_field(self, index, value);
-        }
+    Py_ssize_t index = PyUnicode_Check(name) ? field_index(schema_of(self), name) : -1;
+    if (index != -1) {
+        return index < 0 ? -1 : store_field(self, index, value);
     }
     Ref attributes(PyObject_GenericGetDict(as_object(self), nullptr));
     return attributes ? PyDict_SetItem(attributes.get(), name, value) : -1;
@@ -84,8 +82,12 @@ static int vars_ass_subscript(PyObject *op, PyObject *name, PyObject *value) {
         return -1;
     }
     OutputObject *self = as_output(output);
-    if (!value && PyUnicode_CheckExact(name) && find_field(schema_of(self), name) >= 0) {
-        PyErr_Format(runtime.mutation_error, "%s.%U cannot be deleted: set it to None", Py_TYPE(output)->tp_name, name);
+    Py_ssize_t index = !value && PyUnicode_Check(name) ? field_index(schema_of(self), name) : -1;
+    if (index != -1) {
+        if (index >= 0) {
+            PyErr_Format(runtime.mutation_error, "%s.%U cannot be deleted: set it to None", Py_TYPE(output)->tp_name,
+                         name);
+        }
         return -1;
     }
     Rollback before(self);

@@ -274,6 +274,7 @@ int store_field(OutputObject *self, Py_ssize_t index, PyObject *value);
 int store_extra(OutputObject *self, PyObject *key, PyObject *value);
 
 // access.cpp
+Py_ssize_t field_index(const Schema *schema, PyObject *name);  // of a str, exact or not; -1: no field, -2: error
 int output_setattro(PyObject *op, PyObject *name, PyObject *value);
 int output_ass_subscript(PyObject *op, PyObject *key, PyObject *value);
 PyObject *output_subscript(PyObject *op, PyObject *key);

@@ -153,6 +153,13 @@ def test_a_str_subclass_names_the_same_field(ours: Kind) -> None:
     setattr(out, Name("attentions"), 3)
     assert out[Name("logits")] == 2 and Name("attentions") in out and out.to_tuple() == (1, 2, 3)
     assert [type(k) for k in out] == [str] * 3
+    vars(out)[Name("loss")] = 4
+    assert out.loss == out["loss"] == 4
+    vars(out).update({Name("logits"): 5})
+    out.__dict__ = {Name("attentions"): 6}
+    assert out.to_tuple() == (4, 5, 6)
+    with pytest.raises(TypeError):
+        del vars(out)[Name("loss")]
 
 
 def test_a_first_field_that_meddles_while_it_is_unpacked(ours: Kind) -> None:
