@@ -1,7 +1,6 @@
 // Get and set by attribute, key, index and slice, and the mutators that are refused.
 #include "layout.hpp"
 #include "ref.hpp"
-#include "rollback.hpp"
 
 #include <algorithm>
 
@@ -13,6 +12,10 @@ Py_ssize_t output_length(PyObject *op) { return output_len(as_output(op)); }
 
 // New reference; NULL without an error if the key is absent. Any hashable key, as with a dict.
 PyObject *output_get_item(OutputObject *self, PyObject *key) {
+    if (PyUnicode_Check(key) && !PyUnicode_CheckExact(key)) {
+        Ref plain(PyUnicode_FromObject(key));  // as store_item keeps it
+        return plain ? output_get_item(self, plain.get()) : nullptr;
+    }
     const Schema *schema = schema_of(self);
     if (PyUnicode_CheckExact(key)) {
         Py_ssize_t index = find_field(schema, key);
@@ -279,15 +282,6 @@ int output_setattro(PyObject *op, PyObject *name, PyObject *value) {
 
 // out[key] = value for a key that is no field: a key and an attribute.
 static int store_extra_item(OutputObject *self, PyObject *key, PyObject *value) {
-    if (!PyUnicode_CheckExact(key)) {  // hashing it is code of its own, which may fail at any step
-        Rollback before(self);
-        if (!before) {
-            return -1;
-        }
-        const bool stored =
-            store_extra(self, key, value) == 0 && PyObject_GenericSetAttr(as_object(self), key, value) == 0;
-        return stored ? 0 : before.fail();
-    }
     const bool had_raw = raw_size(self) > 0;
     Ref old(had_raw ? Py_XNewRef(PyDict_GetItemWithError(as_object(self), key)) : nullptr);
     if ((!old && PyErr_Occurred()) || store_extra(self, key, value) < 0) {
@@ -315,10 +309,11 @@ int store_item(OutputObject *self, PyObject *key, PyObject *value) {
     if (require_row(self) < 0) {
         return -1;
     }
-    Py_ssize_t index = field_index(schema_of(self), key);
-    if (index == -2) {
-        return -1;
+    if (!PyUnicode_CheckExact(key)) {  // its own hash and equality could run any code while the raw dict is written
+        Ref plain(PyUnicode_FromObject(key));
+        return plain ? store_item(self, plain.get(), value) : -1;
     }
+    Py_ssize_t index = find_field(schema_of(self), key);
     return index < 0 ? store_extra_item(self, key, value) : store_by_name(self, index, key, value);
 }
 

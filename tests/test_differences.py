@@ -73,6 +73,15 @@ def half_done(kind: Kind) -> Any:
     return list(out)
 
 
+def key_kept(kind: Kind) -> Any:
+    class Name(str):
+        pass
+
+    out = kind.Out(1)
+    out[Name("new")] = 2
+    return type(list(out)[-1]).__name__
+
+
 DIFFERENCES = [
     Difference(
         "A field set to None leaves the dict and tuple views",
@@ -185,6 +194,12 @@ DIFFERENCES = [
         half_done,
         ["loss", 5],
         ["loss"],
+    ),
+    Difference(
+        "A key of a subclass of str is taken for the plain str",
+        key_kept,
+        "Name",
+        "str",
     ),
     Difference(
         "keys, values and items name their own types",
