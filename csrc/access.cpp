@@ -12,8 +12,8 @@ Py_ssize_t output_length(PyObject *op) { return output_len(as_output(op)); }
 
 // New reference; NULL without an error if the key is absent. Any hashable key, as with a dict.
 PyObject *output_get_item(OutputObject *self, PyObject *key) {
-    if (PyUnicode_Check(key) && !PyUnicode_CheckExact(key)) {
-        Ref plain(PyUnicode_FromObject(key));  // as store_item keeps it
+    if (is_odd_name(key)) {
+        Ref plain(PyUnicode_FromObject(key));
         return plain ? output_get_item(self, plain.get()) : nullptr;
     }
     const Schema *schema = schema_of(self);
@@ -234,14 +234,6 @@ static const char set_one_by_one[] =
     "set fields one by one (output[name] = value), make a new output with dataclasses.replace(), or work on "
     "dict(output)";
 
-Py_ssize_t field_index(const Schema *schema, PyObject *name) {
-    if (PyUnicode_CheckExact(name)) {
-        return find_field(schema, name);
-    }
-    Ref exact(PyUnicode_FromObject(name));
-    return exact ? find_field(schema, exact.get()) : -2;
-}
-
 // A class whose __init_subclass__ was never reached has instances without a row.
 static int require_row(OutputObject *self) {
     if (self->schema) {
@@ -269,9 +261,13 @@ int output_setattro(PyObject *op, PyObject *name, PyObject *value) {
         PyErr_Format(PyExc_TypeError, "attribute name must be string, not '%.200s'", Py_TYPE(name)->tp_name);
         return -1;
     }
-    Py_ssize_t index = field_index(schema_of(self), name);
+    if (is_odd_name(name)) {
+        Ref plain(PyUnicode_FromObject(name));
+        return plain ? output_setattro(op, plain.get(), value) : -1;
+    }
+    Py_ssize_t index = find_field(schema_of(self), name);
     if (index < 0) {
-        return index == -2 || require_row(self) < 0 ? -1 : PyObject_GenericSetAttr(op, name, value);
+        return require_row(self) < 0 ? -1 : PyObject_GenericSetAttr(op, name, value);
     }
     if (!value) {
         PyErr_Format(runtime.mutation_error, "%s.%U cannot be deleted: set it to None", Py_TYPE(op)->tp_name, name);
@@ -309,7 +305,7 @@ int store_item(OutputObject *self, PyObject *key, PyObject *value) {
     if (require_row(self) < 0) {
         return -1;
     }
-    if (!PyUnicode_CheckExact(key)) {  // its own hash and equality could run any code while the raw dict is written
+    if (is_odd_name(key)) {
         Ref plain(PyUnicode_FromObject(key));
         return plain ? store_item(self, plain.get(), value) : -1;
     }

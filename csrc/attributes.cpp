@@ -19,9 +19,13 @@ struct AttributeDict {
 static PyObject *output_of(PyObject *op) { return reinterpret_cast<AttributeDict *>(op)->output; }
 
 static int store_attribute(OutputObject *self, PyObject *name, PyObject *value) {
-    Py_ssize_t index = PyUnicode_Check(name) ? field_index(schema_of(self), name) : -1;
-    if (index != -1) {
-        return index < 0 ? -1 : store_field(self, index, value);
+    if (is_odd_name(name)) {
+        Ref plain(PyUnicode_FromObject(name));
+        return plain ? store_attribute(self, plain.get(), value) : -1;
+    }
+    Py_ssize_t index = PyUnicode_Check(name) ? find_field(schema_of(self), name) : -1;
+    if (index >= 0) {
+        return store_field(self, index, value);
     }
     Ref attributes(PyObject_GenericGetDict(as_object(self), nullptr));
     return attributes ? PyDict_SetItem(attributes.get(), name, value) : -1;
@@ -82,12 +86,12 @@ static int vars_ass_subscript(PyObject *op, PyObject *name, PyObject *value) {
         return -1;
     }
     OutputObject *self = as_output(output);
-    Py_ssize_t index = !value && PyUnicode_Check(name) ? field_index(schema_of(self), name) : -1;
-    if (index != -1) {
-        if (index >= 0) {
-            PyErr_Format(runtime.mutation_error, "%s.%U cannot be deleted: set it to None", Py_TYPE(output)->tp_name,
-                         name);
-        }
+    if (is_odd_name(name)) {
+        Ref plain(PyUnicode_FromObject(name));
+        return plain ? vars_ass_subscript(op, plain.get(), value) : -1;
+    }
+    if (!value && PyUnicode_Check(name) && find_field(schema_of(self), name) >= 0) {
+        PyErr_Format(runtime.mutation_error, "%s.%U cannot be deleted: set it to None", Py_TYPE(output)->tp_name, name);
         return -1;
     }
     Rollback before(self);

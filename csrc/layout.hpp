@@ -129,6 +129,9 @@ inline PyObject **row_of(const OutputObject *self, const Schema *schema) {
 }
 inline PyObject **row_of(const OutputObject *self) { return row_of(self, schema_of(self)); }
 
+// A str of a subclass, whose hash and equality may run any code, is taken for the plain str by all that writes.
+inline bool is_odd_name(PyObject *name) { return !PyUnicode_CheckExact(name) && PyUnicode_Check(name); }
+
 inline Py_ssize_t raw_size(const OutputObject *self) { return self->raw.ma_used; }
 
 // Where a field called name stands, unless another has taken the place.
@@ -274,7 +277,6 @@ int store_field(OutputObject *self, Py_ssize_t index, PyObject *value);
 int store_extra(OutputObject *self, PyObject *key, PyObject *value);
 
 // access.cpp
-Py_ssize_t field_index(const Schema *schema, PyObject *name);  // of a str, exact or not; -1: no field, -2: error
 int output_setattro(PyObject *op, PyObject *name, PyObject *value);
 int output_ass_subscript(PyObject *op, PyObject *key, PyObject *value);
 PyObject *output_subscript(PyObject *op, PyObject *key);

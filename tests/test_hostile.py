@@ -161,6 +161,20 @@ def test_a_str_subclass_names_the_same_field(ours: Kind) -> None:
         del vars(out)[Name("loss")]
 
 
+def test_no_code_of_an_attribute_name_runs_while_it_is_set(ours: Kind) -> None:
+    class Name(str):
+        def __hash__(self) -> int:
+            out.__dict__ = {}  # the dict that is being written to
+            return str.__hash__(self)
+
+    out = ours.Out(1)
+    out.plain = 1
+    setattr(out, Name("new"), 2)
+    vars(out)[Name("more")] = 3
+    assert (out.plain, out.new, out.more) == (1, 2, 3)
+    assert {type(name) for name in vars(out)} == {str}
+
+
 def test_a_first_field_that_meddles_while_it_is_unpacked(ours: Kind) -> None:
     seen = []
 
