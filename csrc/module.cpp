@@ -68,7 +68,19 @@ std::map<std::string, std::string> build_info() {
 
 }  // namespace
 
+// All of csrc/ keeps one state for the process, so it serves one interpreter. Asked before pybind11 does
+// anything, which up to 3.11 would wait for ever in another one; and when the module is filled, since
+// later versions may call PyInit in the main interpreter for another one.
+static bool is_main_interpreter() { return PyInterpreterState_Get() == PyInterpreterState_Main(); }
+static const char only_main[] = "module fastoutputs._core does not support loading in subinterpreters";
+
+#undef PYBIND11_PLUGIN_IMPL
+#define PYBIND11_PLUGIN_IMPL(name) static PyObject *make_module()
+
 PYBIND11_MODULE(_core, m) {
+    if (!is_main_interpreter()) {
+        throw py::import_error(only_main);
+    }
     m.doc() = "The compiled container behind fastoutputs.ModelOutput.";
     if (fo::prepare_model_output(m.ptr()) < 0) {
         throw py::error_already_set();
@@ -89,4 +101,12 @@ PYBIND11_MODULE(_core, m) {
     m.def("set_subclass_hook", &set_subclass_hook, py::arg("hook"),
           "Have hook called with each subclass of ModelOutput from now on, before @dataclass has seen it.");
     m.def("build_info", &build_info, "Version, compiler and build mode, for bug reports.");
+}
+
+extern "C" PYBIND11_EXPORT PyObject *PyInit__core() {
+    if (!is_main_interpreter()) {
+        PyErr_SetString(PyExc_ImportError, only_main);
+        return nullptr;
+    }
+    return make_module();
 }
