@@ -12,15 +12,19 @@ namespace fo = fastoutputs;
 
 namespace {
 
-// A read-only picture of a sealed class.
-struct Layout {
-    py::tuple fields;
-    Py_ssize_t offset;
-    bool mirror_dict;
-    bool compiled_init;
+// Not a py::class_: an instance of one made by __new__ alone, as pickle makes it, holds nothing and is read all the same.
+PyStructSequence_Field layout_fields[] = {
+    {"fields", "Field names, in declared order."},
+    {"offset", "Bytes from the start of an instance to its first field slot."},
+    {"mirror_dict", "Whether new instances keep their dict storage in step."},
+    {"compiled_init", "Whether calling the class runs no Python code."},
+    {nullptr, nullptr},
 };
+PyStructSequence_Desc layout_description = {"fastoutputs._core.Layout", "How instances of a sealed class are laid out.",
+                                            layout_fields, 4};
+PyTypeObject *layout_type;
 
-Layout layout_of(py::type cls) {
+py::object layout_of(py::type cls) {
     auto *type = reinterpret_cast<PyTypeObject *>(cls.ptr());
     if (!PyType_IsSubtype(type, fo::runtime.model_output)) {
         throw py::type_error("layout() takes a subclass of ModelOutput, not " + py::repr(cls).cast<std::string>());
@@ -33,7 +37,16 @@ Layout layout_of(py::type cls) {
     for (std::size_t i = 0; i < schema->fields.size(); i++) {
         names[i] = py::reinterpret_borrow<py::object>(schema->fields[i].name);
     }
-    return Layout{names, schema->row_offset, schema->mirror_dict, schema->compiled_init};
+    auto layout = py::reinterpret_steal<py::object>(PyStructSequence_New(layout_type));
+    if (!layout) {
+        throw py::error_already_set();
+    }
+    py::object parts[] = {names, py::int_(schema->row_offset), py::bool_(schema->mirror_dict),
+                          py::bool_(schema->compiled_init)};
+    for (Py_ssize_t i = 0; i < 4; i++) {
+        PyStructSequence_SetItem(layout.ptr(), i, parts[i].release().ptr());
+    }
+    return layout;
 }
 
 bool set_slots_only(bool enabled) {
@@ -82,14 +95,11 @@ PYBIND11_MODULE(_core, m) {
         throw py::import_error(only_main);
     }
     m.doc() = "The compiled container behind fastoutputs.ModelOutput.";
-    if (fo::prepare_model_output(m.ptr()) < 0) {
+    layout_type = PyStructSequence_NewType(&layout_description);
+    if (!layout_type || fo::prepare_model_output(m.ptr()) < 0) {
         throw py::error_already_set();
     }
-    py::class_<Layout>(m, "Layout", "How instances of a sealed class are laid out.")
-        .def_readonly("fields", &Layout::fields, "Field names, in declared order.")
-        .def_readonly("offset", &Layout::offset, "Bytes from the start of an instance to its first field slot.")
-        .def_readonly("mirror_dict", &Layout::mirror_dict, "Whether new instances keep their dict storage in step.")
-        .def_readonly("compiled_init", &Layout::compiled_init, "Whether calling the class runs no Python code.");
+    m.add_object("Layout", reinterpret_cast<PyObject *>(layout_type));
     m.def("layout", &layout_of, py::arg("cls"),
           "Seal cls, if it is not yet, and describe its layout. TypeError if cls is no output class.");
     m.def("set_slots_only", &set_slots_only, py::arg("enabled"),

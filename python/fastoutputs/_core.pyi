@@ -1,6 +1,7 @@
 from collections.abc import Callable, Iterator
-from typing import Any, NoReturn, SupportsIndex, overload
+from typing import Any, Final, NoReturn, SupportsIndex, final, overload
 
+from _typeshed import structseq
 from typing_extensions import Self, disjoint_base
 
 class OutputMutationError(TypeError): ...
@@ -33,10 +34,9 @@ class ModelOutput(dict[str, Any]):
     def _repr_html_(self) -> str: ...
     def __rich_repr__(self) -> Iterator[Any]: ...
 
-class _Pybind11Type(type): ...
-
-class Layout(metaclass=_Pybind11Type):
-    def __init__(self, *args: Any, **kwargs: Any) -> NoReturn: ...  # made by layout() only
+@final
+class Layout(structseq[Any], tuple[tuple[str, ...], int, bool, bool]):
+    __match_args__: Final = ("fields", "offset", "mirror_dict", "compiled_init")
     @property
     def fields(self) -> tuple[str, ...]: ...
     @property
