@@ -1,8 +1,9 @@
 // Allocate, traverse, clear, deallocate.
 //
-// The row lies behind the part of the instance that CPython knows (tp_basicsize), so that the base
+// CPython knows nothing of the row (tp_basicsize is the same, whatever the fields), so that the base
 // layout of all output classes is one and the same: classes with two output bases work, whatever was
-// used first. The price is that __class__ assignment must be guarded (attributes.cpp).
+// used first. The price is that __class__ assignment must be guarded (attributes.cpp), and so must a
+// change of bases (bases.cpp).
 #include "layout.hpp"
 #include "ref.hpp"
 
@@ -113,9 +114,10 @@ PyObject *new_bare_output(PyTypeObject *type, Schema *schema) {
     return op;
 }
 
-// What CPython compares before it lets __class__ or __bases__ change is tp_basicsize, which knows no
-// row, and tp_free. So each length of a row has a tp_free of its own, and a class whose descriptors
+// What CPython compares before it lets __class__ change, or __bases__ in part, is tp_basicsize, which
+// knows no row, and tp_free. So each length of a row has a tp_free of its own, and a class whose descriptors
 // reach further than an instance is refused, however the change is asked for.
+constexpr std::size_t rows_told_apart = 256;
 static volatile std::size_t last_freed;  // written so that no linker folds the functions into one
 
 template <std::size_t slots>
@@ -130,13 +132,12 @@ static freefunc free_row_of(std::size_t count, std::index_sequence<slots...>) {
     return by_count[std::min(count, sizeof...(slots) - 1)];
 }
 
-void free_of_unused(void *memory) { free_row<longest_told_apart + 2>(memory); }
+void free_of_unused(void *memory) { free_row<rows_told_apart>(memory); }
 
 freefunc free_for(const Schema *schema) {
     const auto end =
         static_cast<std::size_t>(schema->row_offset) + static_cast<std::size_t>(schema->count) * sizeof(PyObject *);
-    return free_row_of((end - sizeof(OutputObject)) / sizeof(PyObject *),
-                       std::make_index_sequence<longest_told_apart + 2>());
+    return free_row_of((end - sizeof(OutputObject)) / sizeof(PyObject *), std::make_index_sequence<rows_told_apart>());
 }
 
 static void drop_contents(OutputObject *self) {

@@ -201,8 +201,9 @@ static PyObject *output_sizeof(PyObject *op, PyObject *) {
     if (!raw) {
         return nullptr;
     }
-    const Py_ssize_t slots = schema_of(self)->count * static_cast<Py_ssize_t>(sizeof(PyObject *));
-    return PyLong_FromSsize_t(PyLong_AsSsize_t(raw.get()) + slots);
+    const Schema *schema = schema_of(self);
+    const Py_ssize_t size = schema->row_offset + schema->count * static_cast<Py_ssize_t>(sizeof(PyObject *));
+    return PyLong_FromSsize_t(PyLong_AsSsize_t(raw.get()) - Py_TYPE(op)->tp_basicsize + size);
 }
 
 PyMethodDef copy_methods[] = {

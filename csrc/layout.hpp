@@ -77,6 +77,13 @@ struct OutputObject {
     // The row follows, at schema->row_offset.
 };
 
+// What CPython believes an instance to be (tp_basicsize) is longer than the part above by room for this
+// many fields. Only an instance that output_alloc did not make is that long: one of a class whose
+// __init_subclass__ was never reached. It has no row, and the descriptors of its bases, which read where
+// a row would be, must find NULL there, and not what lies behind the instance.
+constexpr Py_ssize_t head_room = 64 * sizeof(PyObject *);
+constexpr Py_ssize_t size_for_python = sizeof(OutputObject) + head_room;
+
 // The plain attributes of an instance: a dict, or NULL.
 inline PyObject *&attributes_of(OutputObject *self) {
 #if FASTOUTPUTS_MANAGED_DICT
@@ -261,7 +268,6 @@ int output_traverse(PyObject *op, visitproc visit, void *arg);
 int output_clear(PyObject *op);
 freefunc free_for(const Schema *schema);  // tp_free of a class with this schema
 void free_of_unused(void *memory);        // tp_free of a class that has none yet
-constexpr Py_ssize_t longest_told_apart = 254;  // slots after the base, by tp_free
 int prepare_collector();
 
 // create.cpp

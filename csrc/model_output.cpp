@@ -22,7 +22,7 @@ static PyMethodDef own_methods[] = {
 
 #if FASTOUTPUTS_MANAGED_DICT
 // Counted from the end of the instance, as CPython does for its own classes.
-constexpr Py_ssize_t place_of_dict = -static_cast<Py_ssize_t>(sizeof(OutputObject) + 3 * sizeof(PyObject *));
+constexpr Py_ssize_t place_of_dict = -size_for_python - static_cast<Py_ssize_t>(3 * sizeof(PyObject *));
 constexpr unsigned long dict_flag = Py_TPFLAGS_MANAGED_DICT;
 #else
 constexpr Py_ssize_t place_of_dict = offsetof(OutputObject, attributes_in_place);
@@ -82,7 +82,7 @@ int prepare_model_output(PyObject *module) {
         {Py_tp_getset, attribute_getset},
         {0, nullptr},
     };
-    PyType_Spec spec = {"fastoutputs.ModelOutput", sizeof(OutputObject), 0,
+    PyType_Spec spec = {"fastoutputs.ModelOutput", size_for_python, 0,
                         Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC | dict_flag, slots};
     Ref bases(PyTuple_Pack(1, &PyDict_Type));
     runtime.model_output =

@@ -340,8 +340,7 @@ static Py_ssize_t row_end(const Schema *schema) {
 // Gives each field a descriptor, unless the class has a data descriptor of its own under the name.
 // True if the class changed.
 static bool install_fields(PyTypeObject *type, Schema *schema, bool stores_plainly) {
-    const Py_ssize_t slots = (row_end(schema) - sizeof(OutputObject)) / sizeof(PyObject *);
-    const bool at_fixed_place = stores_plainly && !schema->fields_move && slots <= longest_told_apart;
+    const bool at_fixed_place = stores_plainly && !schema->fields_move && row_end(schema) <= size_for_python;
     auto is_wanted = at_fixed_place ? is_member : is_field_by_name;
     bool changed = false;
     for (std::size_t i = 0; i < schema->fields.size(); i++) {
@@ -543,7 +542,9 @@ static Schema *seal_or_throw(PyTypeObject *type) {
     }
     if (is_new) {
         constexpr Py_ssize_t slot = sizeof(PyObject *);
-        schema->row_offset = (type->tp_basicsize + slot - 1) / slot * slot;
+        if (type->tp_basicsize != size_for_python) {  // __slots__ come first
+            schema->row_offset = (type->tp_basicsize + slot - 1) / slot * slot;
+        }
         build_table(schema);
         fit_to_relatives(type, schema);
     }
