@@ -514,9 +514,15 @@ static bool is_plain(PyTypeObject *type, const Schema *schema, const char *name)
     return is_inherited_from_base(type, name) || find_field(schema, key.ptr()) >= 0;
 }
 
-static void remember(PyTypeObject *type, Schema *schema) {
+static unsigned int version_of(PyTypeObject *type) {
     lookup(type, "__init__");  // any lookup gives a class its version tag
-    schema->version = type->tp_version_tag;
+    return type->tp_version_tag;
+}
+
+// The facts were read off version of type. If that is gone, as another thread has patched the class, they are read
+// again at the next use.
+static void remember(PyTypeObject *type, Schema *schema, unsigned int version) {
+    schema->version = version == version_of(type) ? version : 0;
     if (schema->version != 0) {
         schema_cache[schema->version % cached_schemas] = {schema->version, schema};
     }
@@ -524,7 +530,7 @@ static void remember(PyTypeObject *type, Schema *schema) {
 
 static Schema *seal_or_throw(PyTypeObject *type) {
     if (type == runtime.model_output) {
-        remember(type, runtime.no_fields);
+        remember(type, runtime.no_fields, version_of(type));
         return runtime.no_fields;
     }
     py::handle cls(as_object(type));
@@ -547,16 +553,23 @@ static Schema *seal_or_throw(PyTypeObject *type) {
         }
         build_table(schema);
         fit_to_relatives(type, schema);
+        if (watch_bases(type) < 0) {
+            throw py::error_already_set();
+        }
+        // Python code ran so far, and so may another thread: the schema that is there first is the class's for good.
+        if (own_schema(type)) {
+            return seal_or_throw(type);
+        }
+        if (PyDict_SetItem(type->tp_dict, schema_key, held.get()) < 0) {
+            throw py::error_already_set();
+        }
     }
     const bool stores_plainly =
         is_inherited_from_base(type, "__setattr__") && is_inherited_from_base(type, "__delattr__");
-    bool changed = install_fields(type, schema, stores_plainly);
-    if (is_new && (watch_bases(type) < 0 || PyDict_SetItem(type->tp_dict, schema_key, held.get()) < 0)) {
-        throw py::error_already_set();
-    }
-    if (changed || is_new) {
+    if (install_fields(type, schema, stores_plainly) || is_new) {
         PyType_Modified(type);
     }
+    const unsigned int version = version_of(type);
     PyObject *mirror = _PyType_Lookup(type, mirror_dict_key);
     schema->mirror_dict = mirror != Py_False;
     schema->unpacks_pairs = is_on(type, "__fastoutputs_unpacks_pairs__");
@@ -567,7 +580,7 @@ static Schema *seal_or_throw(PyTypeObject *type) {
         are_inherited_from_base(type, {"__reduce_ex__", "__reduce__", "__getstate__", "__setstate__"});
     schema->compiled_init = has_compiled_init(type, schema, stores_plainly);
     install_slots(type, schema, stores_plainly);
-    remember(type, schema);
+    remember(type, schema, version);
     return schema;
 }
 
