@@ -18,7 +18,7 @@ FRAMEWORKS := --python $(MAIN) --group build --group frameworks --group tensorfl
 SMALL := --group build --group test --package --werror
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-main libraries frameworks peer bench instructions pybind-class wheels asan typing lint format develop venv clean
+.PHONY: help demo test test-main libraries frameworks peer bench instructions pybind-class wheels asan fuzz valgrind typing lint format develop venv clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -85,13 +85,36 @@ PRELOAD = $(foreach lib,libasan.so libubsan.so libstdc++.so.6,$(shell $(CC) -pri
 asan: ## the container's tests under the address and undefined-behaviour sanitizers, on every Python found
 	@for version in $(FOUND); do $(MAKE) --no-print-directory asan-$$version || exit 1; done
 
+SANITIZED = ulimit -s 65536; LD_PRELOAD="$(PRELOAD)" PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 \
+    UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+
 asan-%:
 	@$(ENSURE) build/venv/asan-$* --python $* $(SMALL) --sanitize
 	@echo "--- tests on Python $*, under sanitizers"
-	@ulimit -s 65536; LD_PRELOAD="$(PRELOAD)" PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 \
-	    UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
-	    build/venv/asan-$*/bin/python -m pytest --capture=sys -p no:cacheprovider tests \
+	@$(SANITIZED) build/venv/asan-$*/bin/python -m pytest --capture=sys -p no:cacheprovider tests \
 	    --deselect tests/test_collector.py::test_a_million_come_and_go_without_growth $(ARGS)
+
+# How many steps, and how long. What libFuzzer found worth keeping stays in build/fuzz for the next time.
+STEPS ?= 300_000
+FUZZ_SECONDS ?= 600
+FUZZ := build/fuzz
+fuzz: ## random steps beside the original, then sequences that libFuzzer finds; both under sanitizers
+	@$(ENSURE) build/venv/fuzz --python $(MAIN) --group build --group fuzz --group original --package --fuzz
+	@$(SANITIZED) build/venv/fuzz/bin/python tests/fuzz/oracle.py $(STEPS)
+	@mkdir -p $(FUZZ)/corpus
+	@$(SANITIZED) PYTHONHASHSEED=0 build/venv/fuzz/bin/python tests/fuzz/sequences.py -max_total_time=$(FUZZ_SECONDS) \
+	    -print_final_stats=1 -artifact_prefix=$(FUZZ)/ $(FUZZ)/corpus $(ARGS) 2>$(FUZZ)/log \
+	    || { tail -n 60 $(FUZZ)/log; exit 1; }
+	@grep -aE "DONE|executed_units" $(FUZZ)/log
+
+# One process, without torch and transformers; it takes thirty times as long as without valgrind.
+VALGRIND_TESTS := $(addprefix tests/test_,construct.py mutation.py views.py copy_pickle.py raw_dict.py schema.py) \
+    tests/test_hostile.py tests/test_collector.py
+valgrind: ## some of the container's tests under valgrind's memcheck
+	@if ! command -v valgrind >/dev/null; then echo "valgrind skipped: it is not installed"; exit; fi; \
+	$(ENSURE) build/venv/valgrind --python 3.12 --group build --group test --package --symbols && \
+	PYTHONMALLOC=malloc valgrind --quiet --error-exitcode=1 --suppressions=tests/valgrind.supp --num-callers=30 \
+	    build/venv/valgrind/bin/python -m pytest -p no:cacheprovider $(VALGRIND_TESTS) $(ARGS)
 
 typing: venv ## both type checkers, and the stub against the module
 	@$(BIN)/python -m mypy
@@ -100,7 +123,7 @@ typing: venv ## both type checkers, and the stub against the module
 	@$(BIN)/python -m mypy.stubtest fastoutputs._core
 
 LINT := build/venv/lint
-CXX_FILES := $(wildcard csrc/*.cpp csrc/*.hpp)
+CXX_FILES := $(wildcard csrc/*.cpp csrc/*.hpp tests/fuzz/*.cpp)
 lint: ## formatting and static checks
 	@$(ENSURE) $(LINT) --python $(MAIN) --group lint
 	@$(LINT)/bin/ruff check --quiet --output-format concise

@@ -131,12 +131,20 @@ def python_in(directory: Path) -> Path:
 def build_options(args: argparse.Namespace) -> list[str]:
     """Settings for scikit-build-core. A folder for each way to build, so that none undoes another."""
     options = {}
-    if args.sanitize:
+    if args.sanitize or args.fuzz:
         options = {
-            "build-dir": "build/sanitize-{wheel_tag}",
+            "build-dir": f"build/{'fuzz' if args.fuzz else 'sanitize'}-{{wheel_tag}}",
             "cmake.build-type": "Debug",  # with assertions
             "cmake.define.FASTOUTPUTS_SANITIZE": "ON",
             "cmake.define.FASTOUTPUTS_LTO": "OFF",
+        }
+        if args.fuzz:
+            options["cmake.define.FASTOUTPUTS_FUZZ"] = "ON"
+    elif args.symbols:
+        options = {
+            "build-dir": "build/symbols-{wheel_tag}",
+            "cmake.build-type": "RelWithDebInfo",
+            "install.strip": "false",
         }
     elif args.werror:
         options = {"build-dir": "build/werror-{wheel_tag}"}
@@ -215,6 +223,8 @@ def main() -> int:
     one.add_argument("--wheel", type=Path, help="install this wheel")
     one.add_argument("--werror", action="store_true", help="compiler warnings are errors")
     one.add_argument("--sanitize", action="store_true", help="for finding memory errors")
+    one.add_argument("--symbols", action="store_true", help="optimised, with names for a debugger")
+    one.add_argument("--fuzz", action="store_true", help="likewise, with edges counted")
     one.add_argument(
         "--editable", action="store_true", help="use python/ in place; rebuild csrc/ on import"
     )
