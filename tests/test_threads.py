@@ -6,9 +6,12 @@ A field is only ever given values that name it, so that a value under the wrong 
 from __future__ import annotations
 
 import copy
+import os
 import pickle
 import random
+import subprocess
 import sys
+import sysconfig
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, make_dataclass, replace
@@ -157,3 +160,13 @@ def test_a_class_is_first_used_by_all_at_once(ours: Kind) -> None:
         made: list[Any] = [None] * THREADS
         together(lambda number: made.__setitem__(number, Out(number, b=-number)))
         assert [out.to_tuple() for out in made] == [(n, -n) for n in range(THREADS)]
+
+
+@pytest.mark.skipif(not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="has the GIL anyway")
+def test_a_free_threaded_python_turns_its_gil_on() -> None:
+    # By the import, as the module does not declare that it can do without.
+    script = "import sys, fastoutputs; print(sys._is_gil_enabled())"
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHON_GIL"}
+    command = [sys.executable, "-W", "ignore", "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout == "True\n"
