@@ -78,9 +78,9 @@ static PyObject *output_get(PyObject *op, PyObject *const *args, Py_ssize_t narg
     return value ? Py_NewRef(value) : get_slowly(op, args, nargs);
 }
 
-// The present values from number first on, most of them or as many as there are. They are collected
-// before the tuple is made, as that may run the collector, and the collector any code.
-static PyObject *values_as_tuple(OutputObject *self, Py_ssize_t first, Py_ssize_t most) {
+// A slice of the present values. They are collected before the tuple is made, as that may run the
+// collector, and the collector any code.
+static PyObject *values_as_tuple(OutputObject *self, Py_ssize_t start, Py_ssize_t stop) {
     const Schema *schema = schema_of(self);
     const Py_ssize_t room = schema->count + raw_size(self);
     PyObject *few[64];
@@ -89,7 +89,9 @@ static PyObject *values_as_tuple(OutputObject *self, Py_ssize_t first, Py_ssize_
         return PyErr_NoMemory();
     }
     const Py_ssize_t found = collect_values(self, schema, values);
-    Py_ssize_t taken = std::clamp<Py_ssize_t>(found - first, 0, most);
+    auto bound = [=](Py_ssize_t i) { return i < 0 ? std::max<Py_ssize_t>(i + found, 0) : std::min(i, found); };
+    const Py_ssize_t first = bound(start);
+    Py_ssize_t taken = std::max<Py_ssize_t>(bound(stop) - first, 0);
     PyObject *tuple = PyTuple_New(taken);
     if (!tuple) {
         taken = 0;
@@ -206,11 +208,7 @@ FASTOUTPUTS_OUT_OF_LINE static PyObject *subscript_slowly(PyObject *op, PyObject
         }
         if (is_plain_slice(key)) {
             Py_ssize_t start, stop, step;
-            if (PySlice_Unpack(key, &start, &stop, &step) < 0) {
-                return nullptr;
-            }
-            const Py_ssize_t length = PySlice_AdjustIndices(output_len(self), &start, &stop, step);
-            return values_as_tuple(self, start, length);
+            return PySlice_Unpack(key, &start, &stop, &step) < 0 ? nullptr : values_as_tuple(self, start, stop);
         }
     }
     Ref tuple(schema->plain_to_tuple ? output_to_tuple(op, nullptr) : PyObject_CallMethod(op, "to_tuple", nullptr));

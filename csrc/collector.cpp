@@ -86,20 +86,20 @@ constexpr bool keeps_spares = true;
 #endif
 constexpr Py_ssize_t most_spare_slots = 16;
 
-struct Spare {
+struct SpareOutputs {
     static constexpr int most = 8;
     PyObject *kept[most];
     int count;
 };
-static Spare spare_by_count[most_spare_slots + 1];
+static SpareOutputs spare_by_count[most_spare_slots + 1];
 
-static Spare *spare_for(const Schema *schema) {
+SpareOutputs *spare_for(const Schema *schema) {
     const bool plain = schema->row_offset == sizeof(OutputObject) && schema->count <= most_spare_slots;
     return keeps_spares && plain ? &spare_by_count[schema->count] : nullptr;
 }
 
 PyObject *new_bare_output(PyTypeObject *type, Schema *schema) {
-    Spare *spare = spare_for(schema);
+    SpareOutputs *spare = schema->spare;
     if (!spare || spare->count == 0 || type->tp_alloc != output_alloc) {
         schema_at_hand = schema;
         return PyDict_Type.tp_new(type, runtime.no_args, nullptr);
@@ -166,11 +166,11 @@ static void free_output(PyObject *op) {
     Schema *schema = self->schema;
     // One whose __del__ was called is marked as finalized for good.
     const bool has_finalizer = type->tp_finalize || PyObject_GC_IsFinalized(op);
-    Spare *spare = schema && !has_finalizer ? spare_for(schema) : nullptr;
-    if (spare && spare->count < Spare::most && self->raw.ma_keys != keys_of_empty) {
+    SpareOutputs *spare = schema && !has_finalizer ? schema->spare : nullptr;
+    if (spare && spare->count < SpareOutputs::most && self->raw.ma_keys != keys_of_empty) {
         PyDict_Clear(op);
     }
-    if (spare && spare->count < Spare::most) {  // looked at again: clearing may have run any code
+    if (spare && spare->count < SpareOutputs::most) {  // looked at again: clearing may have run any code
         self->weakrefs = nullptr;
         spare->kept[spare->count++] = op;
     } else {

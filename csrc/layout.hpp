@@ -45,6 +45,7 @@ struct Schema {
     const Bucket *table;            // buckets.data()
     std::size_t mask;               // buckets.size() - 1
     std::vector<std::uint16_t> positional;  // field index of each positional parameter
+    struct SpareOutputs *spare;     // dead instances to be used again, or NULL
     unsigned int version;           // tp_version_tag for which the facts below were read
     bool mirror_dict;               // new instances keep the raw dict in step
     bool compiled_init;             // construction by create.cpp is exactly what __init__ does
@@ -266,6 +267,7 @@ PyObject *new_bare_output(PyTypeObject *type, Schema *schema);
 void output_dealloc(PyObject *op);
 int output_traverse(PyObject *op, visitproc visit, void *arg);
 int output_clear(PyObject *op);
+SpareOutputs *spare_for(const Schema *schema);
 freefunc free_for(const Schema *schema);  // tp_free of a class with this schema
 void free_of_unused(void *memory);        // tp_free of a class that has none yet
 int prepare_collector();

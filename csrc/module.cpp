@@ -12,7 +12,8 @@ namespace fo = fastoutputs;
 
 namespace {
 
-// Not a py::class_: an instance of one made by __new__ alone, as pickle makes it, holds nothing and is read all the same.
+// Not a py::class_: an instance of one made by __new__ alone, as pickle makes it, holds nothing and is read all the
+// same.
 PyStructSequence_Field layout_fields[] = {
     {"fields", "Field names, in declared order."},
     {"offset", "Bytes from the start of an instance to its first field slot."},

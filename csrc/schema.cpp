@@ -74,6 +74,7 @@ static Schema *new_schema() {
     new (&schema->positional) std::vector<std::uint16_t>();
     schema->count = 0;
     schema->row_offset = sizeof(OutputObject);
+    schema->spare = nullptr;
     schema->version = 0;
     schema->mirror_dict = true;
     schema->compiled_init = schema->fills_defaults = schema->takes_all_fields = false;
@@ -551,6 +552,7 @@ static Schema *seal_or_throw(PyTypeObject *type) {
         if (type->tp_basicsize != size_for_python) {  // __slots__ come first
             schema->row_offset = (type->tp_basicsize + slot - 1) / slot * slot;
         }
+        schema->spare = spare_for(schema);
         build_table(schema);
         fit_to_relatives(type, schema);
         if (watch_bases(type) < 0) {
