@@ -19,8 +19,16 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from fastoutputs.cli.timing import (
+    Entry,
+    Loop,
+    best_and_median,
+    readable,
+    statement_loop,
+    take_turns,
+)
+
 from .contenders import ORIGINAL, RECIPES, SLOTS, STEP
-from .timing import Entry, Loop, best_and_median, readable, statement_loop, take_turns
 
 Rows = dict[str, list[float]]
 """What it was -> ns in every round."""

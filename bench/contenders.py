@@ -103,7 +103,7 @@ def present(out: Any) -> tuple[Any, ...]:
     """The values that are there, read in the way the contender allows: the yardstick of the tests."""
     if isinstance(out, tuple):
         return tuple(value for value in out if value is not None)
-    if type(out) is dict:
+    if isinstance(out, dict) and not hasattr(out, "to_tuple"):
         return tuple(out.values())
     return tuple(value for name in FIELDS if (value := getattr(out, name, None)) is not None)
 

@@ -21,11 +21,7 @@ from dataclasses import dataclass, make_dataclass
 from time import perf_counter_ns
 from typing import Any
 
-from . import contenders
-from .cases import CASES, Value, names, statement
-from .contenders import FIELDS, ORIGINAL, SLOTS, STEP, Contender
-from .report import markdown_table
-from .timing import (
+from fastoutputs.cli.timing import (
     NS_PER_SECOND,
     UNROLL,
     Entry,
@@ -36,6 +32,11 @@ from .timing import (
     statement_loop,
     take_turns,
 )
+
+from . import contenders
+from .cases import CASES, Value, names, statement
+from .contenders import FIELDS, ORIGINAL, SLOTS, STEP, Contender
+from .report import markdown_table
 
 STRUCT, DATACLASS, DICT, TUPLE = "msgspec.Struct", "slots dataclass", "dict", "tuple literal"
 NAMES = (STEP, SLOTS, ORIGINAL, STRUCT, DATACLASS, DICT, TUPLE)

@@ -57,12 +57,12 @@ from transformers import (
 from transformers.utils import generic
 
 import fastoutputs
+from fastoutputs.cli.timing import Entry, Loop, readable, statement_loop
 
 from . import compiled
 from .compiled import TUPLE, Rows
 from .contenders import ORIGINAL, SLOTS, STEP
 from .report import markdown_table, times
-from .timing import Entry, Loop, readable, statement_loop
 
 SUMMARY = "Generation loops with each kind of result: time per token, and what outputs take of it."
 

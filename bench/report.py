@@ -18,10 +18,11 @@ from rich.markdown import Markdown as RichMarkdown
 from rich.table import Table
 from rich.text import Text
 
+from fastoutputs.cli.timing import readable
+
 from .cases import CASES
 from .contenders import ORIGINAL, SLOTS, STEP, Missing
 from .targets import TARGETS, Results
-from .timing import readable
 
 # The rows and columns that say most, for a reader in a hurry.
 GLANCE_CASES = ("make", "read", "index", "key", "to_tuple", "allocated")

@@ -18,10 +18,7 @@ import pyperf
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from . import cases, contenders, report
-from .cases import CASES, Case, names, statement
-from .contenders import Contender, Missing
-from .timing import (
+from fastoutputs.cli.timing import (
     PILE,
     Entry,
     best_and_median,
@@ -30,6 +27,10 @@ from .timing import (
     statement_loop,
     take_turns,
 )
+
+from . import cases, contenders, report
+from .cases import CASES, Case, names, statement
+from .contenders import Contender, Missing
 
 RESULTS = Path(__file__).parent / "results"
 README = Path(__file__).parent.parent / "README.md"

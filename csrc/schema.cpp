@@ -134,6 +134,11 @@ static void read_fields(Schema *schema, PyTypeObject *type, bool is_new) {
         py::handle declaration = declared[i];
         PyObject *name = py::str(declaration.attr("name")).release().ptr();
         PyUnicode_InternInPlace(&name);
+        if (name == schema_key) {
+            Py_DECREF(name);
+            type_error(full_name(type) +
+                       " cannot have a field called __fastoutputs_schema__: its layout is kept there");
+        }
         if (is_new) {
             schema->fields.push_back(Field{name, PyObject_Hash(name), nullptr, nullptr, true, false});
             schema->count = static_cast<Py_ssize_t>(schema->fields.size());

@@ -13,7 +13,8 @@ import pytest
 
 pytest.importorskip("bench", reason="bench/ is in the repository only")
 
-from bench import cases, contenders, targets, timing
+from bench import cases, contenders, targets
+from fastoutputs.cli import timing
 
 FOUND, MISSING = contenders.load()
 BY_NAME = {peer.name: peer for peer in FOUND}

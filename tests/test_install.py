@@ -34,6 +34,7 @@ from transformers.models.clip import modeling_clip
 
 import fastoutputs
 from fastoutputs import modeling_outputs as ours
+from fastoutputs.cli import bench
 from fastoutputs.integrations import install as integration
 from fastoutputs.integrations.transformers import LIBRARY
 
@@ -640,10 +641,21 @@ def test_run_starts_a_script_or_a_module(tmp_path: Any) -> None:
     assert missing.returncode == 2 and "no_such_file.py" in missing.stderr
 
 
+def test_bench_compares_in_one_table() -> None:
+    done = command("bench")
+    assert done.returncode == 0, done.stderr
+    _, _, heading, *rows = done.stdout.splitlines()
+    assert heading.split()[:5] == ["in", "step", "slots", "only", "transformers"]
+    assert [row[:20].strip() for row in rows] == [*bench.OPERATIONS]
+    for row in rows:
+        unit, slots_only, _, original, _ = row[20:].split()[1:6]
+        assert unit in ("ns", "µs") and float(slots_only) > 0 and float(original) > 0
+
+
 def test_doctor_fits_a_screen() -> None:
     done = command("doctor")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert len(lines) <= 24 and max(map(len, lines)) <= 120
     assert "supported" in done.stdout and "classes are those of fastoutputs" in done.stdout
-    assert "ns ->" in done.stdout
+    assert done.stdout.count("ns ->") == 3

@@ -36,6 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser(
         "doctor", help="what is here, what install() would do, and how fast this machine is"
     )
+    commands.add_parser("bench", help="what outputs cost here, beside what else there is")
     return parser
 
 
@@ -45,6 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int | None:
         from .cli import doctor
 
         return doctor.main()
+    if parsed.command == "bench":
+        from .cli import bench
+
+        return bench.main()
     from .cli import run
 
     return run.main(

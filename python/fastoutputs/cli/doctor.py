@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
-import operator
 import platform
 import sys
-import timeit
-from collections.abc import Callable
-from functools import partial
-from typing import Any
 
-from .. import build_info, install, modeling_outputs, uninstall
+from .. import build_info, install, uninstall
 from ..integrations.install import LIBRARIES, InstallError, find_library
+from . import bench
 
 __all__ = ["main"]
 
@@ -31,27 +27,13 @@ def _line(title: str, text: str) -> None:
     print(f"  {title:14} {text}")
 
 
-def _best(statement: Callable[[], Any], rounds: int = 20) -> float:
-    """Seconds for one call, the best of a few rounds."""
-    count = 2000
-    return min(timeit.repeat(statement, repeat=rounds, number=count)) / count
-
-
 def _speed() -> None:
-    """Making and indexing one output: the original's against ours, in this process."""
-    from transformers.modeling_outputs import CausalLMOutputWithPast as original
-
-    compiled = modeling_outputs.CausalLMOutputWithPast
+    """The original's outputs against ours, in this process."""
     print("Speed here, a 5-field output with 2 fields given")
-    classes: tuple[Any, Any] = (original, compiled)
-    made = [cls(logits=1.0, attentions=()) for cls in classes]
-    for title, statements in {
-        "make": [partial(cls, logits=1.0, attentions=()) for cls in classes],
-        "out[0]": [partial(operator.getitem, out, 0) for out in made],
-        "to_tuple()": [out.to_tuple for out in made],
-    }.items():
-        before, after = map(_best, statements)
-        _line(title, f"{before * 1e9:7.0f} ns -> {after * 1e9:5.0f} ns   {before / after:5.0f} x")
+    operations = ("make", "out[0]", "out.to_tuple()")
+    for operation, row in bench.measure(operations, (bench.ORIGINAL, bench.STEP), 20).items():
+        before, after = row[bench.ORIGINAL], row[bench.STEP]
+        _line(operation, f"{before:7.0f} ns -> {after:5.0f} ns   {before / after:5.0f} x")
 
 
 def main() -> int:

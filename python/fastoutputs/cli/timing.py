@@ -50,7 +50,7 @@ def readable(nanoseconds: float) -> str:
 def statement_loop(statement: str, names: Mapping[str, Any]) -> Loop:
     """A loop around a statement. The names become its locals: the cheapest variables there are."""
     body = f"\n{' ' * 8}".join([statement] * UNROLL)
-    return _define(
+    defined: Loop = _define(
         f"""
 def timed(loops, {_defaults(names)}):
     start = _clock()
@@ -60,11 +60,12 @@ def timed(loops, {_defaults(names)}):
 """,
         names,
     )
+    return defined
 
 
 def drop_loop(make: str, names: Mapping[str, Any]) -> Loop:
     """A loop that makes a pile of objects and times only their end."""
-    return _define(
+    defined: Loop = _define(
         f"""
 def timed(loops, {_defaults(names)}):
     total = 0
@@ -77,11 +78,12 @@ def timed(loops, {_defaults(names)}):
 """,
         names,
     )
+    return defined
 
 
 def pile_maker(make: str, names: Mapping[str, Any]) -> PileMaker:
     """A function that makes a pile of objects; it takes no time itself."""
-    return _define(
+    defined: PileMaker = _define(
         f"""
 def timed(count, {_defaults(names)}):
     pile = [None] * count
@@ -91,13 +93,14 @@ def timed(count, {_defaults(names)}):
 """,
         names,
     )
+    return defined
 
 
 def _defaults(names: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={name}" for name in (*names, "_clock", "_repeat"))
 
 
-def _define(source: str, names: Mapping[str, Any]) -> Loop:
+def _define(source: str, names: Mapping[str, Any]) -> Any:
     # Code of its own for every contender: the interpreter specialises it for one type.
     scope: dict[str, Any] = {**names, "_clock": perf_counter_ns, "_repeat": repeat}
     exec(compile(source, "<bench>", "exec"), scope)
@@ -112,7 +115,7 @@ class Entry:
     loop: Loop
     statements: int = UNROLL
     loops: int = 1
-    rounds: list[float] = field(default_factory=list)
+    rounds: list[float] = field(default_factory=list[float])
 
     def calibrate(self, round_ns: float) -> None:
         """Find how many times to go round in `round_ns`. This also warms the loop up: hundreds of
