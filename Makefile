@@ -107,9 +107,9 @@ fuzz: ## random steps beside the original, then sequences that libFuzzer finds; 
 	    || { tail -n 60 $(FUZZ)/log; exit 1; }
 	@grep -aE "DONE|executed_units" $(FUZZ)/log
 
-# One process, without torch and transformers; it takes thirty times as long as without valgrind.
-VALGRIND_TESTS := $(addprefix tests/test_,construct.py mutation.py views.py copy_pickle.py raw_dict.py schema.py) \
-    tests/test_hostile.py tests/test_collector.py
+# Without torch, transformers, and the tests that repeat much: it takes forty times as long as without valgrind.
+VALGRIND_TESTS := $(addprefix tests/test_,construct.py mutation.py views.py copy_pickle.py hostile.py collector.py) \
+    -k "not million and not thousand and not counts and not memory and not deep_nest"
 valgrind: ## some of the container's tests under valgrind's memcheck
 	@if ! command -v valgrind >/dev/null; then echo "valgrind skipped: it is not installed"; exit; fi; \
 	$(ENSURE) build/venv/valgrind --python 3.12 --group build --group test --package --symbols && \

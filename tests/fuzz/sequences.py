@@ -270,7 +270,7 @@ def overridden(w: World) -> dict[str, Any]:
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
         w.meddle()
         inherited = getattr(ModelOutput, name, None)
-        return inherited(*args, **kwargs) if inherited and w.depth < 4 else None
+        return inherited(self, *args, **kwargs) if inherited and w.depth < 4 else None
 
     return {name: method}
 
