@@ -9,9 +9,8 @@ from hypothesis import HealthCheck, settings
 
 from fastoutputs import _core, model_output
 
-# Wide rather than deep on a machine that is also building; nightly runs raise the number.
+# Wide rather than deep on a machine that is also building; `make fuzz` goes deep.
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("nightly", parent=settings.get_profile("default"), max_examples=5000)
 settings.load_profile("default")
 
 
