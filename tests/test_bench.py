@@ -162,7 +162,8 @@ def test_parts_alone(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mon
 
 
 def test_cost_per_field_is_the_slope() -> None:
-    pytest.importorskip("rich")
+    for library in ("rich", "pyperf"):
+        pytest.importorskip(library)
     from bench import curves
 
     found = curves.per_field((1, 2, 4), (10.0, 13.0, 19.0))
