@@ -27,6 +27,7 @@ static PyObject *extra_items(OutputObject *self) {
     ExtraCursor cursor;
     PyObject *key, *value;
     while (extras && raw_size(self) && next_extra(self, &cursor, &key, &value)) {
+        Ref held_key = Ref::borrow(key), held = Ref::borrow(value);  // hashing a key may run any code
         if (PyDict_SetItem(extras.get(), key, value) < 0) {
             return nullptr;
         }

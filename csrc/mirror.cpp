@@ -57,6 +57,7 @@ static PyObject *items_in_order(OutputObject *self, Py_ssize_t changed, PyObject
         ExtraCursor cursor;
         PyObject *key, *extra;
         while (next_extra(self, &cursor, &key, &extra)) {
+            Ref held_key = Ref::borrow(key), held = Ref::borrow(extra);  // hashing a key may run any code
             if (PyDict_SetItem(items.get(), key, extra) < 0) {
                 return nullptr;
             }
