@@ -18,7 +18,7 @@ FRAMEWORKS := --python $(MAIN) --group build --group frameworks --group tensorfl
 SMALL := --group build --group test --package --werror
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-main libraries frameworks peer bench instructions pybind-class wheels asan fuzz valgrind typing lint format develop venv clean
+.PHONY: help demo test test-main libraries frameworks peer bench instructions pybind-class wheels asan fuzz valgrind typing docs lint format develop venv clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -121,6 +121,12 @@ typing: venv ## both type checkers, and the stub against the module
 	@if command -v node >/dev/null; then $(BIN)/python -m pyright; \
 	else echo "pyright skipped: it runs on node, which is not on PATH"; fi
 	@$(BIN)/python -m mypy.stubtest fastoutputs._core
+
+# Read afresh each time, so that a warning is not lost with what is kept from the last one.
+docs: ## the site, into build/site: warnings are errors, and no link may lead nowhere
+	@$(ENSURE) build/venv/docs --python $(MAIN) --group build --group docs --package
+	@build/venv/docs/bin/python -m sphinx -E -W --keep-going -q docs build/site -d build/site-doctrees
+	@build/venv/docs/bin/python tools/check_site.py build/site
 
 LINT := build/venv/lint
 CXX_FILES := $(wildcard csrc/*.cpp csrc/*.hpp tests/fuzz/*.cpp)

@@ -38,7 +38,7 @@ def run(name: str, text: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert set(fences) <= LANGUAGES, f"{name} has code in a language that nobody runs"
     blocks = list(BLOCK.finditer(text))
     assert len(blocks) == fences.count("python"), f"{name} has a block that was not recognised"
-    page = ModuleType(Path(name).stem)
+    page = ModuleType(f"page_{Path(name).stem}")  # not that of a library: docs/api/torch.md
     sys.modules[page.__name__] = page  # where a dataclass looks its annotations up
     try:
         for block in blocks:

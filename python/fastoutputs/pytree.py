@@ -1,7 +1,7 @@
 """Output classes as nodes of trees: how they are taken apart and put together again.
 
 torch's trees, in Python and in C++, and optree's have every output class as a node, whose children
-are the present items. JAX looks at the declared ones only, with all their fields as children:
+are the present items. JAX looks at the declared ones only, with all their fields as children::
 
     @tree_node
     @dataclass(frozen=True)
