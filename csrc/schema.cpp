@@ -684,7 +684,9 @@ static PyObject *prepare_or_throw(PyTypeObject *type, py::args args, py::kwargs 
     if (!next) {
         throw py::error_already_set();
     }
-    type->tp_free = free_of_unused;
+    if (type != runtime.model_output && !own_schema(type)) {  // or it is called by hand
+        type->tp_free = free_of_unused;
+    }
     type->tp_alloc = output_alloc;  // before any other __init_subclass__ can make an instance
     type->tp_vectorcall = output_vectorcall;
     take_compiled_slots(type);

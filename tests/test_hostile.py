@@ -893,6 +893,9 @@ def test_preparing_a_class_again(ours: Kind) -> None:
             cls.__init_subclass__(5)
     assert Out(1, 2) == out and ModelOutput({"a": 1}).a == 1
     whole(out), whole(Out(1))
+    for cls in (Out, type("Unused", (Out,), {})):
+        with pytest.raises(TypeError, match="__class__ assignment"):
+            object.__dict__["__class__"].__set__(ModelOutput({"a": 1}), cls)
 
 
 @pytest.fixture
