@@ -7,14 +7,14 @@ from pathlib import Path
 
 import fastoutputs
 
-sys.path.insert(0, str(Path(__file__).parent))  # for api_tables
+sys.path.insert(0, str(Path(__file__).parent))  # for api_tables and figures
 
 project = "fastoutputs"
 author = "the fastoutputs authors"
 project_copyright = author
 release = fastoutputs.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "api_tables"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "api_tables", "figures"]
 myst_heading_anchors = 3
 default_role = "code"  # docstrings mark code with single backticks, as the pages do
 nitpicky = True
