@@ -1,7 +1,7 @@
 """A Sphinx extension: each output class with a table of its fields, each module of fields with its aliases.
 
 Both are read from the package, by `fastoutputs.schema` and from the annotations. A public name that no page shows is
-a warning, and so an error.
+a warning, and so an error. Classes that are only read show no arguments, but their attributes.
 """
 
 from __future__ import annotations
@@ -21,8 +21,11 @@ from sphinx.util import logging
 
 import fastoutputs
 from fastoutputs.fields import Documented, documentation_of, type_of
+from fastoutputs.integrations.install import Report
+from fastoutputs.schema import FieldSchema, Schema
 
 NO_SHAPE = "–"
+READ = (Report, Schema, FieldSchema, Documented)
 
 
 def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
@@ -67,8 +70,25 @@ def describe(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines:
 def hide_signature(
     app: Sphinx, what: str, name: str, thing: Any, options: Any, signature: str, returns: str
 ) -> Any:
-    """The table says it all."""
-    return ("", None) if what == "class" and is_output(thing) else None
+    """What is listed below says it all."""
+    return ("", None) if what == "class" and (is_output(thing) or thing in READ) else None
+
+
+def keep_attribute(
+    app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]
+) -> None:
+    """As written: napoleon takes what stands before a colon for a type, and named tuples say only a number."""
+    if what in ("attribute", "property"):
+        if lines and lines[0].startswith("Alias for field number"):
+            lines.clear()
+        app.env.temp_data[name] = list(lines)
+
+
+def put_attribute_back(
+    app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]
+) -> None:
+    if what in ("attribute", "property"):
+        lines[:] = app.env.temp_data.pop(name)
 
 
 class FieldAliases(Directive):
@@ -107,6 +127,8 @@ def nothing_left_out(app: Sphinx, env: BuildEnvironment) -> None:
 def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("field-aliases", FieldAliases)
     app.connect("autodoc-process-docstring", describe, priority=400)  # napoleon has 500
+    app.connect("autodoc-process-docstring", keep_attribute, priority=400)
+    app.connect("autodoc-process-docstring", put_attribute_back, priority=600)
     app.connect("autodoc-process-signature", hide_signature)
     app.connect("env-check-consistency", nothing_left_out)
     return {"parallel_read_safe": True}

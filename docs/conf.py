@@ -28,6 +28,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
+napoleon_use_rtype = False  # the signature has it
 python_maximum_signature_line_length = 88
 
 html_theme = "furo"
