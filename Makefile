@@ -18,7 +18,7 @@ FRAMEWORKS := --python $(MAIN) --group build --group frameworks --group tensorfl
 SMALL := --group build --group test --package --werror
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-main libraries frameworks peer bench instructions pybind-class wheels asan fuzz valgrind typing docs lint format develop venv clean
+.PHONY: help demo test test-main newer libraries frameworks peer bench instructions pybind-class wheels asan fuzz valgrind typing docs lint format develop venv clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,12 @@ test-%: # the container's tests on one Python, without torch: `make test-3.13`
 	@$(ENSURE) build/venv/test-$* --python $* $(SMALL) --group original
 	@echo "--- tests on Python $*, without torch"
 	@build/venv/test-$*/bin/python -m pytest tests $(ARGS)
+
+# Pythons that may be newer than those of the system: found, or else fetched from Debian.
+NEWER := 3.14
+newer: ## the container's tests on Pythons that the system may not have yet
+	@for version in $(NEWER); do \
+	    $(PYTHON) tools/debian_python.py $$version && $(MAKE) --no-print-directory test-$$version || exit 1; done
 
 libraries: ## other libraries that pass outputs around: accelerate, peft, lightning, diffusers, ray and more
 	@$(ENSURE) build/venv/libraries $(LIBRARIES)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, make_dataclass, replace
 from typing import Any
 
 import pytest
-from containers import Kind
+from containers import HELD_ONCE, Kind
 
 from fastoutputs import ModelOutput, _core, slots_only
 
@@ -119,7 +119,7 @@ def test_a_new_output_has_nothing_of_a_dead_one(ours: Kind) -> None:
         assert [ref() for ref in dead] == [None] * 3
         assert dict(new) == {"logits": 3} and weakref.getweakrefs(new) == []
         assert vars(new) == {"loss": None, "logits": 3, "hidden_states": None, "attentions": None}
-        assert sys.getrefcount(new) == 2 and gc.is_tracked(new)
+        assert sys.getrefcount(new) == HELD_ONCE and gc.is_tracked(new)
 
 
 def test_finalizers_run_once_and_may_revive(ours: Kind) -> None:

@@ -21,7 +21,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from containers import KINDS, OURS, Kind
+from containers import HELD_ONCE, KINDS, OURS, Kind
 
 from fastoutputs import ModelOutput, slots_only
 
@@ -238,7 +238,7 @@ def check_operation(name: str) -> None:
                 check_whole(out, in_step=kind.name == "in_step")
                 assert not ended or name in STEPWISE or state(out) == before
                 del out, before
-                assert sys.getrefcount(value) == 2 or name in KEPT_BY_PYTHON
+                assert sys.getrefcount(value) == HELD_ONCE or name in KEPT_BY_PYTHON
                 gc.collect() if name == "subclass" else None
                 assert held_of(kind) == held or name in KEPT_BY_PYTHON
                 return met
@@ -272,10 +272,10 @@ def check_first_use(name: str) -> None:
 
         def attempt(first: int, last: int) -> bool:
             cls, value = CLASSES[name](kind.base), Value()
-            ended, met = without_memory(lambda: cls(value, 2), first, last)
+            ended, met = without_memory(partial(cls, value, 2), first, last)
             print(name, kind.name, first, last, ended, flush=True)
             assert ended in (MemoryError, None)
-            assert sys.getrefcount(value) == 2
+            assert sys.getrefcount(value) == HELD_ONCE
             out = cls(1, 2)
             assert out.to_tuple()[:2] == (out.a, out["b"]) == (1, 2)
             check_whole(out, in_step=kind.name == "in_step")

@@ -26,6 +26,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 VERSIONS = [f"3.{minor}{kind}" for minor in range(10, 15) for kind in ("", "t")]
+CURRENT = "{}.{}".format(*sys.version_info)  # this Python, for the tools themselves
+FETCHED = ROOT / "build" / "python"  # by debian_python.py, a folder a version
 
 # Fails unless extensions can be built for the interpreter: some come without headers or pip.
 PROBE = """
@@ -86,14 +88,14 @@ def patch_of(installed: Path) -> list[int]:
 
 
 def find(version: str) -> str | None:
-    """A working interpreter of this version: the one on PATH, else the newest that pyenv has.
+    """A working interpreter of this version: on PATH, else the newest that pyenv has, else fetched.
 
     Each is tried: pyenv puts a name on PATH also for versions that are not selected.
     """
     name = f"python{version}"
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
     installed = sorted(pyenv.glob(f"*/bin/{name}"), key=patch_of, reverse=True)
-    for candidate in (shutil.which(name), *installed):
+    for candidate in (shutil.which(name), *installed, FETCHED / version / "usr" / "bin" / name):
         if candidate and version_of(candidate) == version:
             return str(candidate)
     return None
@@ -210,6 +212,15 @@ def ensure(args: argparse.Namespace) -> None:
     say(f"ready after {time.monotonic() - started:.0f} s")
 
 
+def prepare(name: str, *arguments: str) -> Path:
+    """The interpreter of an environment under build/venv, refreshed."""
+    directory = Path("build", "venv", name)
+    command = [sys.executable, __file__, "ensure", str(directory), *arguments]
+    if subprocess.run(command, cwd=ROOT).returncode:
+        raise Failed(f"no environment {directory}")
+    return python_in(ROOT / directory)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
@@ -231,7 +242,9 @@ def main() -> int:
     args = parser.parse_args()
     try:
         if args.command == "list":
-            print("\n".join(version for version in VERSIONS if find(version)))
+            # What was fetched is for the targets that ask for it by name.
+            found = ((version, find(version)) for version in VERSIONS)
+            print("\n".join(v for v, path in found if path and FETCHED not in Path(path).parents))
         else:
             ensure(args)
     except Failed as failure:

@@ -28,15 +28,6 @@ os.environ.setdefault("SOURCE_DATE_EPOCH", "315532800")
 TEST_FILES = ["tests", "docs", "pyproject.toml"]
 
 
-def prepare(name: str, *arguments: str) -> Path:
-    """The interpreter of an environment under build/venv, refreshed."""
-    directory = Path("build", "venv", name)
-    command = [sys.executable, venvs.__file__, "ensure", str(directory), *arguments]
-    if subprocess.run(command, cwd=venvs.ROOT).returncode:
-        raise venvs.Failed(f"no environment {directory}")
-    return venvs.python_in(venvs.ROOT / directory)
-
-
 def compiled(builder: Path, source: Path, into: Path) -> Path:
     """A wheel as the build backend makes it. Its requirements are there, and nothing is fetched."""
     settings = [
@@ -51,8 +42,8 @@ def compiled(builder: Path, source: Path, into: Path) -> Path:
 
 def build(version: str, dist: Path) -> Path:
     """The repaired and checked wheel for one Python."""
-    builder = prepare(f"build-{version}", "--python", version, "--group", "build")
-    auditor = prepare("wheels", "--python", "3.11", "--group", "wheels")
+    builder = venvs.prepare(f"build-{version}", "--python", version, "--group", "build")
+    auditor = venvs.prepare("wheels", "--python", venvs.CURRENT, "--group", "wheels")
     with tempfile.TemporaryDirectory() as raw, tempfile.TemporaryDirectory() as repaired:
         wheel = compiled(builder, venvs.ROOT, Path(raw))
         if sys.platform == "linux":
@@ -83,8 +74,8 @@ def check_symbols(wheel: Path) -> None:
 
 def build_from_sdist(version: str, dist: Path) -> None:
     """The source distribution into dist; what is built from it must be what is built from the tree."""
-    builder = prepare(f"build-{version}", "--python", version, "--group", "build")
-    auditor = prepare("wheels", "--python", "3.11", "--group", "wheels")
+    builder = venvs.prepare(f"build-{version}", "--python", version, "--group", "build")
+    auditor = venvs.prepare("wheels", "--python", venvs.CURRENT, "--group", "wheels")
     for older in dist.glob("*.tar.gz"):
         older.unlink()
     make = "import sys, scikit_build_core.build as backend; backend.build_sdist(sys.argv[1])"
@@ -105,7 +96,7 @@ def build_from_sdist(version: str, dist: Path) -> None:
 def test(version: str, wheel: Path) -> bool:
     """Whether the container's tests pass from the wheel, far from the sources."""
     options = ["--python", version, "--group", "test", "--fresh", "--wheel", str(wheel)]
-    python = prepare(f"wheel-{version}", *options)
+    python = venvs.prepare(f"wheel-{version}", *options)
     with tempfile.TemporaryDirectory() as away:
         for name in TEST_FILES:
             source = venvs.ROOT / name

@@ -426,9 +426,14 @@ def document(*classes: type) -> None:
 
 def resolve_types(vocabulary: dict[str, Any]) -> None:
     """Aliases name their types by text; where one is used, that text is looked up in its own module."""
+    libraries = {name: each for name, each in vocabulary.items() if isinstance(each, LazyModule)}
     for alias in list(vocabulary.values()):
         if documentation_of(alias):
-            get_args(alias)[0].__forward_module__ = vocabulary["__name__"]
+            reference = get_args(alias)[0]
+            reference.__forward_module__ = vocabulary["__name__"]
+            # Python 3.14 forgets the module where the alias is itself named by text.
+            if hasattr(reference, "__extra_names__"):
+                reference.__extra_names__ = libraries
 
 
 resolve_types(globals())
