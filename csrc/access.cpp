@@ -8,10 +8,14 @@ namespace fastoutputs {
 
 // --- reading -------------------------------------------------------------------------------------
 
-Py_ssize_t output_length(PyObject *op) { return output_len(as_output(op)); }
+Py_ssize_t output_length(PyObject *op) {
+    const Locked locked(op);
+    return output_len(as_output(op));
+}
 
 // New reference; NULL without an error if the key is absent. Any hashable key, as with a dict.
 PyObject *output_get_item(OutputObject *self, PyObject *key) {
+    const Locked locked(self);
     if (is_odd_name(key)) {
         Ref plain(PyUnicode_FromObject(key));
         return plain ? output_get_item(self, plain.get()) : nullptr;
@@ -57,6 +61,7 @@ FASTOUTPUTS_OUT_OF_LINE static int contains_slowly(PyObject *op, PyObject *key) 
 }
 
 int output_contains(PyObject *op, PyObject *key) {
+    const Locked locked(op);
     return PyUnicode_CheckExact(key) && quick_find(as_output(op), key) ? 1 : contains_slowly(op, key);
 }
 
@@ -74,6 +79,7 @@ FASTOUTPUTS_OUT_OF_LINE static PyObject *get_slowly(PyObject *op, PyObject *cons
 }
 
 static PyObject *output_get(PyObject *op, PyObject *const *args, Py_ssize_t nargs) {
+    const Locked locked(op);
     PyObject *value = nargs == 1 && PyUnicode_CheckExact(args[0]) ? quick_find(as_output(op), args[0]) : nullptr;
     return value ? Py_NewRef(value) : get_slowly(op, args, nargs);
 }
@@ -127,6 +133,7 @@ FASTOUTPUTS_OUT_OF_LINE static PyObject *items_as_tuple(PyObject *op) {
 }
 
 PyObject *output_to_tuple(PyObject *op, PyObject *) {
+    const Locked locked(op);
     const Schema *schema = current_schema(as_output(op));
     if (!schema) {
         return nullptr;
@@ -216,6 +223,7 @@ FASTOUTPUTS_OUT_OF_LINE static PyObject *subscript_slowly(PyObject *op, PyObject
 }
 
 PyObject *output_subscript(PyObject *op, PyObject *key) {
+    const Locked locked(op);
     PyObject *value = PyUnicode_CheckExact(key) ? quick_find(as_output(op), key) : nullptr;
     return value ? Py_NewRef(value) : subscript_slowly(op, key);
 }
@@ -254,6 +262,7 @@ static int store_by_name(OutputObject *self, Py_ssize_t index, PyObject *name, P
 
 // tp_setattro: also the one behind ModelOutput.__setattr__, so that an override can call super().
 int output_setattro(PyObject *op, PyObject *name, PyObject *value) {
+    const Locked locked(op);
     OutputObject *self = as_output(op);
     if (!PyUnicode_Check(name)) {
         PyErr_Format(PyExc_TypeError, "attribute name must be string, not '%.200s'", Py_TYPE(name)->tp_name);
@@ -296,6 +305,7 @@ static int store_extra_item(OutputObject *self, PyObject *key, PyObject *value) 
 }
 
 int store_item(OutputObject *self, PyObject *key, PyObject *value) {
+    const Locked locked(self);
     if (!PyUnicode_Check(key)) {
         PyErr_Format(PyExc_TypeError, "attribute name must be string, not '%.200s'", Py_TYPE(key)->tp_name);
         return -1;

@@ -19,6 +19,7 @@ struct AttributeDict {
 static PyObject *output_of(PyObject *op) { return reinterpret_cast<AttributeDict *>(op)->output; }
 
 static int store_attribute(OutputObject *self, PyObject *name, PyObject *value) {
+    const Locked locked(self);
     if (is_odd_name(name)) {
         Ref plain(PyUnicode_FromObject(name));
         return plain ? store_attribute(self, plain.get(), value) : -1;
@@ -45,6 +46,7 @@ int restore_attributes(OutputObject *self, PyObject *attributes) {
 
 static PyObject *output_vars(PyObject *op, void *) {
     OutputObject *self = as_output(op);
+    const Locked locked(op);
     Ref vars(PyObject_CallNoArgs(as_object(runtime.attribute_dict)));
     if (!vars) {
         return nullptr;
@@ -70,12 +72,12 @@ static int output_set_vars(PyObject *op, PyObject *value, void *) {
         return -1;
     }
     OutputObject *self = as_output(op);
+    const Locked locked(op);
     Rollback before(self);
     if (!before) {
         return -1;
     }
-    Ref replaced(attributes_of(self));
-    attributes_of(self) = nullptr;
+    Ref replaced(exchange_slot(&attributes_of(self), nullptr));
     return restore_attributes(self, value) < 0 ? before.fail() : 0;
 }
 
@@ -86,6 +88,7 @@ static int vars_ass_subscript(PyObject *op, PyObject *name, PyObject *value) {
         return -1;
     }
     OutputObject *self = as_output(output);
+    const Locked locked(output);
     if (is_odd_name(name)) {
         Ref plain(PyUnicode_FromObject(name));
         return plain ? vars_ass_subscript(op, plain.get(), value) : -1;
@@ -210,6 +213,7 @@ static bool same_fields(const Schema *left, const Schema *right) {
 // The row of an instance never grows, so only a class with the very same fields can take it over.
 static int output_set_class(PyObject *op, PyObject *value, void *) {
     OutputObject *self = as_output(op);
+    const Locked locked(op);
     if (!value || !PyType_Check(value)) {
         PyErr_SetString(PyExc_TypeError, "__class__ must be set to a class");
         return -1;
@@ -257,11 +261,13 @@ static Py_ssize_t described_field(PyObject *op, void *name) {
 }
 
 static PyObject *field_get(PyObject *op, void *name) {
+    const Locked locked(op);
     Py_ssize_t index = described_field(op, name);
     return index < 0 ? nullptr : Py_NewRef(row_of(as_output(op))[index]);
 }
 
 static int field_set(PyObject *op, PyObject *value, void *name) {
+    const Locked locked(op);
     Py_ssize_t index = described_field(op, name);
     if (index < 0) {
         return -1;

@@ -50,8 +50,13 @@ int watch_bases(PyTypeObject *type) {
 
 static void entry_dealloc(PyObject *op) {
     PyTypeObject *type = Py_TYPE(op);
+#if PY_VERSION_HEX >= 0x030d0000
+    PyObject *cls;  // NULL if it is dying
+    Ref changed(PyWeakref_GetRef(op, &cls) > 0 ? cls : nullptr);
+#else
     PyObject *cls = reinterpret_cast<PyWeakReference *>(op)->wr_object;
     Ref changed = Ref::borrow(cls != Py_None && Py_REFCNT(cls) > 0 ? cls : nullptr);  // or it is dying
+#endif
     _PyWeakref_RefType.tp_dealloc(op);
     Py_DECREF(type);
     if (changed) {

@@ -39,10 +39,11 @@ int prepare_collector() {
 }
 
 // Set while new_bare_output calls dict.__new__, which calls output_alloc.
-static Schema *schema_at_hand;
+static FASTOUTPUTS_PER_THREAD Schema *schema_at_hand;
 
 // tp_alloc of every output class; dict.__new__ calls it, and then makes the raw dict an empty one.
 PyObject *output_alloc(PyTypeObject *type, Py_ssize_t) {
+    const ClassesLocked locked;
     Schema *schema = schema_at_hand;
     const bool owns_none = !schema;
     schema_at_hand = nullptr;
@@ -118,7 +119,7 @@ PyObject *new_bare_output(PyTypeObject *type, Schema *schema) {
 // knows no row, and tp_free. So each length of a row has a tp_free of its own, and a class whose descriptors
 // reach further than an instance is refused, however the change is asked for.
 constexpr std::size_t rows_told_apart = 256;
-static volatile std::size_t last_freed;  // written so that no linker folds the functions into one
+static FASTOUTPUTS_PER_THREAD volatile std::size_t last_freed;  // written so that no linker folds the functions into one
 
 template <std::size_t slots>
 static void free_row(void *memory) {
@@ -187,7 +188,7 @@ void output_dealloc(PyObject *op) {
     PyObject_GC_UnTrack(op);
     // Outputs nest: a long chain of them must not recurse once per link. CPython's trashcan sees to
     // that, but costs more than all the rest here, so it is asked only where there is a nest at all.
-    static int depth = 0;
+    static FASTOUTPUTS_PER_THREAD int depth = 0;
     if (depth < 16) {
         depth++;
         free_output(op);
@@ -220,9 +221,7 @@ int output_clear(PyObject *op) {
     const Schema *schema = schema_of(self);
     PyObject **row = row_of(self, schema);
     for (Py_ssize_t i = 0; i < schema->count; i++) {
-        PyObject *old = row[i];
-        row[i] = Py_NewRef(Py_None);
-        Py_DECREF(old);
+        Py_DECREF(exchange_slot(&row[i], Py_NewRef(Py_None)));
     }
     return 0;
 }

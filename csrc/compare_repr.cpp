@@ -33,11 +33,22 @@ PyObject *output_richcompare(PyObject *left, PyObject *right, int op) {
     return PyBool_FromLong(op == Py_EQ ? same : !same);
 }
 
+static Py_ssize_t count_of(OutputObject *self) {
+    const Locked locked(self);
+    return schema_of(self)->count;
+}
+
+static Ref value_at(OutputObject *self, Py_ssize_t i) {
+    const Locked locked(self);
+    return Ref::borrow(row_of(self)[i]);
+}
+
 // The generated __eq__ of this Python version, field by field over the row.
 static PyObject *dataclass_eq(OutputObject *left, OutputObject *right) {
+    const Locked locked(left);
     const Schema *schema = schema_of(left);
     Ref held = Ref::borrow(as_object(left->schema));  // comparing may change the class
-    if (schema_of(right)->count != schema->count) {
+    if (count_of(right) != schema->count) {
         Py_RETURN_NOTIMPLEMENTED;
     }
 #if PY_VERSION_HEX >= 0x030d0000
@@ -47,7 +58,7 @@ static PyObject *dataclass_eq(OutputObject *left, OutputObject *right) {
     }
     Ref result(Py_NewRef(Py_True));
     for (Py_ssize_t i = 0; i < schema->count; i++) {
-        Ref a = Ref::borrow(row_of(left, schema)[i]), b = Ref::borrow(row_of(right, schema)[i]);
+        Ref a = value_at(left, i), b = value_at(right, i);
         result = Ref(PyObject_RichCompare(a.get(), b.get(), Py_EQ));
         if (!result) {
             return nullptr;
@@ -129,6 +140,7 @@ PyObject *dataclass_repr(PyObject *op) {
     if (seen != 0) {
         return seen > 0 ? PyUnicode_FromString("...") : nullptr;
     }
+    const Locked locked(op);
     const Schema *schema = schema_of(self);
     Ref held = Ref::borrow(as_object(self->schema));  // a repr may change the class
     Ref parts(PyList_New(0));

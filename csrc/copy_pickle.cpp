@@ -11,6 +11,7 @@
 namespace fastoutputs {
 
 static PyObject *present_fields(OutputObject *self) {
+    const Locked locked(self);
     Ref fields(PyDict_New());
     const Schema *schema = schema_of(self);
     for (Py_ssize_t i = 0; fields && i < schema->count; i++) {
@@ -23,6 +24,7 @@ static PyObject *present_fields(OutputObject *self) {
 }
 
 static PyObject *extra_items(OutputObject *self) {
+    const Locked locked(self);
     Ref extras(PyDict_New());
     ExtraCursor cursor;
     PyObject *key, *value;
@@ -36,6 +38,7 @@ static PyObject *extra_items(OutputObject *self) {
 }
 
 static PyObject *copy_of_attributes(OutputObject *self) {
+    const Locked locked(self);
     Ref attributes = Ref::borrow(attributes_of(self));
     return attributes ? PyDict_Copy(attributes.get()) : PyDict_New();
 }
@@ -59,6 +62,7 @@ static int overrides(PyObject *op, const char *method, PyTypeObject *base) {
 
 static PyObject *output_reduce(PyObject *op, PyObject *) {
     OutputObject *self = as_output(op);
+    const Locked locked(op);
     Ref fields(present_fields(self)), extras(fields ? extra_items(self) : nullptr);
     if (!extras) {
         return nullptr;
@@ -111,6 +115,7 @@ static int take_state(OutputObject *self, PyObject *state) {
 }
 
 static PyObject *output_setstate(PyObject *op, PyObject *state) {
+    const Locked locked(op);
     Rollback before(as_output(op));
     if (!before) {
         return nullptr;
@@ -125,6 +130,7 @@ static PyObject *output_setstate(PyObject *op, PyObject *state) {
 // As OrderedDict.copy: the items, not the plain attributes.
 static PyObject *output_copy(PyObject *op, PyObject *) {
     OutputObject *self = as_output(op);
+    const Locked locked(op);
     Ref made(dict_new(Py_TYPE(op)));
     Ref fields(made ? present_fields(self) : nullptr), extras(fields ? extra_items(self) : nullptr);
     if (!extras || set_items(as_output(made.get()), fields.get()) < 0 ||

@@ -21,9 +21,9 @@ static const char *const array_types[][2] = {
 // 1 for an array, 0 for anything else, -1 on error.
 static int is_array(PyObject *value) {
     // The version tag names one state of one class, so the last answer can be kept by it.
-    static unsigned int known_array = 0;
+    static Shared<unsigned int> known_array = 0;
     PyTypeObject *type = Py_TYPE(value);
-    if (type->tp_version_tag == known_array && known_array != 0) {
+    if (version_tag(type) == known_array && known_array != 0) {
         return 1;
     }
     if (PyUnicode_CheckExact(value) || PyTuple_CheckExact(value) || PyList_CheckExact(value) ||
@@ -43,7 +43,9 @@ static int is_array(PyObject *value) {
         }
         int found = PyObject_IsInstance(value, array_type.get());
         if (found != 0) {
-            known_array = found > 0 ? type->tp_version_tag : known_array;
+            if (found > 0) {
+                known_array = version_tag(type);
+            }
             return found;
         }
     }
@@ -75,6 +77,7 @@ static int set_pair(OutputObject *self, PyObject *key, PyObject *value) {
 // Fills the fields from a first field that is a dict or yields pairs; leaves any other as it is.
 // Called when the first field is the only one that is there.
 static int unpack_first(OutputObject *self) {
+    const Locked locked(self);
     Ref first = Ref::borrow(row_of(self)[0]);
     PyTypeObject *type = Py_TYPE(first.get());
     if (!schema_of(self)->unpacks_pairs && !PyDict_Check(first.get())) {
@@ -136,6 +139,7 @@ static bool only_first_is_present(PyObject *const *row, Py_ssize_t count) {
 // __post_init__, which a generated __init__ calls last and an override may call by super().
 PyObject *output_post_init(PyObject *op, PyObject *) {
     OutputObject *self = as_output(op);
+    const Locked locked(op);
     if (!self->schema && !seal(Py_TYPE(op))) {
         return nullptr;
     }
@@ -200,15 +204,14 @@ static int fill_defaults(OutputObject *self, const Schema *schema, const Given &
         if (!value) {
             return -1;
         }
-        PyObject *&slot = row_of(self, schema)[i];
-        Ref replaced(slot);
-        slot = value.release();
+        Ref replaced(exchange_slot(&row_of(self, schema)[i], value.release()));
     }
     return 0;
 }
 
 PyObject *output_vectorcall(PyObject *cls, PyObject *const *args, std::size_t nargsf, PyObject *kwnames) {
     auto *type = reinterpret_cast<PyTypeObject *>(cls);
+    const ClassesLocked locked;
     Schema *schema = schema_of_class(type);
     if (!schema) {
         return nullptr;

@@ -12,11 +12,17 @@
 #include <Python.h>
 #include <structmember.h>
 
+#include "lock.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <utility>
 #include <vector>
+
+#if PY_VERSION_HEX >= 0x030f0000
+#error "fastoutputs is written for Python 3.10 to 3.14: from 3.15 on, dict.__new__ does not ask a class for memory"
+#endif
 
 namespace fastoutputs {
 
@@ -26,7 +32,7 @@ struct Field {
     PyObject *initial;      // default value or NULL, owned
     PyObject *factory;      // default_factory or NULL, owned
     bool is_parameter;      // taken by __init__
-    bool is_shadowed;       // the class has a data descriptor of its own under this name
+    Shared<bool> is_shadowed;  // the class has a data descriptor of its own under this name
 };
 
 struct Bucket {
@@ -46,17 +52,17 @@ struct Schema {
     std::size_t mask;               // buckets.size() - 1
     std::vector<std::uint16_t> positional;  // field index of each positional parameter
     struct SpareOutputs *spare;     // dead instances to be used again, or NULL
-    unsigned int version;           // tp_version_tag for which the facts below were read
-    bool mirror_dict;               // new instances keep the raw dict in step
-    bool compiled_init;             // construction by create.cpp is exactly what __init__ does
-    bool unpacks_pairs;             // in a first field that is alone; if false, only a dict is unpacked
-    bool fills_defaults;            // some absent parameter means more than None
-    bool takes_all_fields;          // every field is a parameter
-    bool plain_to_tuple;            // to_tuple is ours
-    bool plain_items;               // so are keys and __getitem__: to_tuple may read the row
-    bool plain_reduce;              // what pickle and copy ask a class for is ours
-    bool own_setattr;               // a __setattr__ of the user's, frozen dataclasses aside
-    bool fields_move;               // a subclass has one of the fields at another place of the instance
+    Shared<unsigned int> version;   // tp_version_tag for which the facts below were read
+    Shared<bool> mirror_dict;       // new instances keep the raw dict in step
+    Shared<bool> compiled_init;     // construction by create.cpp is exactly what __init__ does
+    Shared<bool> unpacks_pairs;     // in a first field that is alone; if false, only a dict is unpacked
+    Shared<bool> fills_defaults;    // some absent parameter means more than None
+    Shared<bool> takes_all_fields;  // every field is a parameter
+    Shared<bool> plain_to_tuple;    // to_tuple is ours
+    Shared<bool> plain_items;       // so are keys and __getitem__: to_tuple may read the row
+    Shared<bool> plain_reduce;      // what pickle and copy ask a class for is ours
+    Shared<bool> own_setattr;       // a __setattr__ of the user's, frozen dataclasses aside
+    Shared<bool> fields_move;       // a subclass has one of the fields at another place of the instance
 };
 
 // Python 3.11 specialises a method call on an object with no __dict__ yet only if the place for one is
@@ -110,6 +116,13 @@ inline PyObject *&attributes_of(OutputObject *self) {
 #endif
 extern FASTOUTPUTS_THREAD_LOCAL bool slots_only;
 
+// What the GIL lets all threads share.
+#ifdef Py_GIL_DISABLED
+#define FASTOUTPUTS_PER_THREAD FASTOUTPUTS_THREAD_LOCAL
+#else
+#define FASTOUTPUTS_PER_THREAD
+#endif
+
 constexpr Py_ssize_t most_bound = 256;  // fields and arguments that the compiled constructor binds
 
 // Objects made once, when the module is imported.
@@ -142,9 +155,18 @@ inline bool is_odd_name(PyObject *name) { return !PyUnicode_CheckExact(name) && 
 
 inline Py_ssize_t raw_size(const OutputObject *self) { return self->raw.ma_used; }
 
+// The hash of a str, or -1 where it was never asked for.
+inline Py_hash_t known_hash(PyObject *name) {
+#ifdef Py_GIL_DISABLED
+    return _Py_atomic_load_ssize_relaxed(&reinterpret_cast<PyASCIIObject *>(name)->hash);
+#else
+    return reinterpret_cast<PyASCIIObject *>(name)->hash;
+#endif
+}
+
 // Where a field called name stands, unless another has taken the place.
 inline const Bucket &bucket_of(const Schema *schema, PyObject *name) {
-    return schema->table[static_cast<std::size_t>(reinterpret_cast<PyASCIIObject *>(name)->hash) & schema->mask];
+    return schema->table[static_cast<std::size_t>(known_hash(name)) & schema->mask];
 }
 
 // Index of the field called name, an exact str, or -1. Runs no user code. Names written in code are
@@ -240,8 +262,9 @@ constexpr std::size_t cached_schemas = 1024;
 extern CachedSchema schema_cache[cached_schemas];
 
 inline Schema *schema_of_class(PyTypeObject *type) {
-    const CachedSchema &entry = schema_cache[type->tp_version_tag % cached_schemas];
-    if (entry.version == type->tp_version_tag && entry.version != 0) {
+    const ClassesLocked locked;
+    const CachedSchema &entry = schema_cache[version_tag(type) % cached_schemas];
+    if (entry.version == version_tag(type) && entry.version != 0) {
         return entry.schema;
     }
     return seal(type);
@@ -249,7 +272,7 @@ inline Schema *schema_of_class(PyTypeObject *type) {
 
 // Whether the facts of schema were read off type as it is now.
 inline bool is_current(PyTypeObject *type, const Schema *schema) {
-    return schema->version == type->tp_version_tag && schema->version != 0;
+    return schema->version == version_tag(type) && schema->version != 0;
 }
 
 // The schema with its facts about overrides brought up to date, should the class have been patched. NULL: error.

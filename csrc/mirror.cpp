@@ -40,17 +40,18 @@ bool keeps_raw(const OutputObject *self) {
 }
 
 // A new dict of all items as they will be once field `changed` holds value (-1: as they are).
-static PyObject *items_in_order(OutputObject *self, Py_ssize_t changed, PyObject *value) {
-    Ref items(PyDict_New());
+static Items items_in_order(OutputObject *self, Py_ssize_t changed, PyObject *value) {
+    const Locked locked(self);
+    Items items(PyDict_New());
     if (!items) {
-        return nullptr;
+        return items;
     }
     const Schema *schema = schema_of(self);
     PyObject **row = row_of(self, schema);
     for (Py_ssize_t i = 0; i < schema->count; i++) {
         PyObject *item = i == changed ? value : row[i];
         if (item != Py_None && PyDict_SetItem(items.get(), schema->fields[i].name, item) < 0) {
-            return nullptr;
+            return Items();
         }
     }
     if (raw_size(self)) {
@@ -59,29 +60,50 @@ static PyObject *items_in_order(OutputObject *self, Py_ssize_t changed, PyObject
         while (next_extra(self, &cursor, &key, &extra)) {
             Ref held_key = Ref::borrow(key), held = Ref::borrow(extra);  // hashing a key may run any code
             if (PyDict_SetItem(items.get(), key, extra) < 0) {
-                return nullptr;
+                return Items();
             }
         }
     }
-    return items.release();
+    return items;
 }
 
-// Gives the raw dict the contents of items, and items the old ones. Cannot fail, runs no code.
-static void swap_contents(OutputObject *self, PyObject *items) {
-    auto *other = reinterpret_cast<PyDictObject *>(items);
+#ifdef Py_GIL_DISABLED
+
+// A dict is read without its lock, so the old table must outlive whoever is in it. CPython sees to that when
+// it empties a dict that is marked as one that threads share; of `items`, which is ours, only we know.
+constexpr std::uint8_t marked_as_shared = 1 << 4;  // _PyGC_BITS_SHARED of pycore_gc.h, in 3.13 and 3.14
+
+void Items::swap_with(OutputObject *self) {
+    auto *other = reinterpret_cast<PyDictObject *>(dict_.get());
+    PyDictKeysObject *keys = self->raw.ma_keys;
+    const Py_ssize_t used = self->raw.ma_used;
+    _Py_atomic_store_ptr_release(&self->raw.ma_keys, other->ma_keys);
+    _Py_atomic_store_ssize_relaxed(&self->raw.ma_used, other->ma_used);
+    other->ma_keys = keys;
+    other->ma_used = used;
+    dict_.get()->ob_gc_bits |= marked_as_shared;
+}
+
+#else
+
+void Items::swap_with(OutputObject *self) {
+    auto *other = reinterpret_cast<PyDictObject *>(dict_.get());
     std::swap(self->raw.ma_keys, other->ma_keys);
     std::swap(self->raw.ma_values, other->ma_values);
     std::swap(self->raw.ma_used, other->ma_used);
 }
 
-PyObject *items_as_dict(OutputObject *self) { return items_in_order(self, -1, nullptr); }
+#endif
+
+PyObject *items_as_dict(OutputObject *self) { return items_in_order(self, -1, nullptr).release(); }
 
 // Brings the raw dict of a new output in step with the row.
 int fill_raw(OutputObject *self) {
+    const Locked locked(self);
     if (raw_size(self)) {  // code run by a factory found the output and set a field
-        Ref items(items_as_dict(self));
+        Items items = items_in_order(self, -1, nullptr);
         if (items) {
-            swap_contents(self, items.get());
+            items.swap_with(self);
         }
         return items ? 0 : -1;
     }
@@ -108,10 +130,12 @@ static bool is_last_item(const OutputObject *self, Py_ssize_t index) {
 }
 
 int store_field(OutputObject *self, Py_ssize_t index, PyObject *value) {
+    Items replaced;
+    Ref old;
+    const Locked locked(self);  // let go before what was replaced is dropped
     const Schema *schema = schema_of(self);
     PyObject **slot = row_of(self, schema) + index;
     PyObject *name = schema->fields[index].name;
-    Ref replaced;
     if (keeps_raw(self) && (*slot != Py_None || value != Py_None)) {
         if (value == Py_None) {
             int known = PyDict_Contains(as_object(self), name);
@@ -123,36 +147,36 @@ int store_field(OutputObject *self, Py_ssize_t index, PyObject *value) {
                 return -1;
             }
         } else {
-            replaced = Ref(items_in_order(self, index, value));
+            replaced = items_in_order(self, index, value);
             if (!replaced) {
                 return -1;
             }
-            swap_contents(self, replaced.get());
+            replaced.swap_with(self);
         }
     }
-    PyObject *old = *slot;
-    *slot = Py_NewRef(value);
-    Py_DECREF(old);
+    old = Ref(exchange_slot(slot, Py_NewRef(value)));
     return 0;
 }
 
 int store_extra(OutputObject *self, PyObject *key, PyObject *value) {
+    const Locked locked(self);
     if (raw_size(self) || count_present(self) == 0) {
         return PyDict_SetItem(as_object(self), key, value);
     }
     // The first extra key of a slots-only instance: from here on it is in step.
-    Ref items(items_in_order(self, -1, nullptr));
+    Items items = items_in_order(self, -1, nullptr);
     if (!items || PyDict_SetItem(items.get(), key, value) < 0) {
         return -1;
     }
-    swap_contents(self, items.get());
+    items.swap_with(self);
     return 0;
 }
 
 Rollback::Rollback(OutputObject *self) : self_(self) {
+    const Locked locked(self);
     const Schema *schema = schema_of(self);
     row_ = Ref(PyTuple_New(schema->count));
-    raw_ = Ref(row_ ? (raw_size(self) ? items_as_dict(self) : PyDict_New()) : nullptr);
+    raw_ = Items(row_ ? (raw_size(self) ? items_as_dict(self) : PyDict_New()) : nullptr);
     if (!raw_) {
         return;
     }
@@ -164,13 +188,15 @@ Rollback::Rollback(OutputObject *self) : self_(self) {
 }
 
 int Rollback::fail() {
-    swap_contents(self_, raw_.get());
+    Ref replaced;
+    const Locked locked(self_);
+    raw_.swap_with(self_);
     const Schema *schema = schema_of(self_);
     for (Py_ssize_t i = 0; i < schema->count; i++) {
-        std::swap(row_of(self_, schema)[i], reinterpret_cast<PyTupleObject *>(row_.get())->ob_item[i]);
+        PyObject **before = &reinterpret_cast<PyTupleObject *>(row_.get())->ob_item[i];
+        *before = exchange_slot(&row_of(self_, schema)[i], *before);
     }
-    Ref replaced(attributes_of(self_));
-    attributes_of(self_) = attributes_.release();
+    replaced = Ref(exchange_slot(&attributes_of(self_), attributes_.release()));
     return -1;
 }
 

@@ -5,6 +5,9 @@
 namespace fastoutputs {
 
 Runtime runtime;
+#ifdef Py_GIL_DISABLED
+PyObject *classes_lock;
+#endif
 
 static const char model_output_doc[] =
     "The object that a model returns: named fields that read as attributes, as a tuple and as a dict.\n\n"
@@ -50,6 +53,12 @@ static int add_methods(const PyMethodDef *methods) {
 }
 
 int prepare_model_output(PyObject *module) {
+#ifdef Py_GIL_DISABLED
+    classes_lock = PyObject_CallNoArgs(as_object(&PyBaseObject_Type));
+    if (!classes_lock) {
+        return -1;
+    }
+#endif
     runtime.no_args = PyTuple_New(0);
     runtime.mutation_error =
         PyErr_NewExceptionWithDoc("fastoutputs.OutputMutationError",

@@ -30,6 +30,7 @@ py::object layout_of(py::type cls) {
     if (!PyType_IsSubtype(type, fo::runtime.model_output)) {
         throw py::type_error("layout() takes a subclass of ModelOutput, not " + py::repr(cls).cast<std::string>());
     }
+    const fo::ClassesLocked locked;
     fo::Schema *schema = fo::schema_of_class(type);
     if (!schema) {
         throw py::error_already_set();
@@ -57,9 +58,8 @@ bool set_slots_only(bool enabled) {
 }
 
 void set_subclass_hook(py::function hook) {
-    PyObject *replaced = fo::runtime.subclass_hook;
-    fo::runtime.subclass_hook = hook.release().ptr();
-    Py_XDECREF(replaced);
+    const fo::ClassesLocked locked;
+    Py_XDECREF(std::exchange(fo::runtime.subclass_hook, hook.release().ptr()));
 }
 
 std::map<std::string, std::string> build_info() {
@@ -91,7 +91,7 @@ static const char only_main[] = "module fastoutputs._core does not support loadi
 #undef PYBIND11_PLUGIN_IMPL
 #define PYBIND11_PLUGIN_IMPL(name) static PyObject *make_module()
 
-PYBIND11_MODULE(_core, m) {
+PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
     if (!is_main_interpreter()) {
         throw py::import_error(only_main);
     }

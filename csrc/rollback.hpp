@@ -1,4 +1,4 @@
-// What an output held when a change of several steps began, to be put back whole if a step fails.
+// What an output held before a change.
 #pragma once
 
 #include "layout.hpp"
@@ -6,15 +6,39 @@
 
 namespace fastoutputs {
 
+// A dict of our own that takes the place of the raw dict of an output, and then holds what was in there.
+class Items {
+public:
+    explicit Items(PyObject *stolen = nullptr) : dict_(stolen) {}
+    Items(Items &&) = default;
+    Items &operator=(Items &&) = default;
+#ifdef Py_GIL_DISABLED
+    ~Items() {
+        if (dict_) {
+            PyDict_Clear(dict_.get());  // see swap_with
+        }
+    }
+#endif
+    PyObject *get() const { return dict_.get(); }
+    PyObject *release() { return dict_.release(); }
+    explicit operator bool() const { return static_cast<bool>(dict_); }
+    void swap_with(OutputObject *self);  // cannot fail, runs no code
+
+private:
+    Ref dict_;
+};
+
+// Of a change of several steps: puts everything back if one fails.
 class Rollback {
 public:
     explicit Rollback(OutputObject *self);
     explicit operator bool() const { return static_cast<bool>(attributes_); }  // false: an error is set
-    int fail();  // puts everything back; -1, with the error that stopped the change still set
+    int fail();  // -1, with the error that stopped the change still set
 
 private:
     OutputObject *self_;
-    Ref row_, raw_, attributes_;  // a tuple and two dicts
+    Items raw_;
+    Ref row_, attributes_;  // a tuple and a dict
 };
 
 }  // namespace fastoutputs

@@ -195,7 +195,7 @@ static void build_table(Schema *schema) {
 }
 
 Py_ssize_t find_field_slowly(const Schema *schema, PyObject *name) {
-    Py_hash_t hash = reinterpret_cast<PyASCIIObject *>(name)->hash;
+    Py_hash_t hash = known_hash(name);
     if (hash == -1) {
         hash = PyObject_Hash(name);
     }
@@ -204,8 +204,8 @@ Py_ssize_t find_field_slowly(const Schema *schema, PyObject *name) {
         if (!bucket.name) {
             return -1;
         }
-        if (bucket.name == name || (reinterpret_cast<PyASCIIObject *>(bucket.name)->hash == hash &&
-                                    PyUnicode_Compare(bucket.name, name) == 0)) {
+        if (bucket.name == name ||
+            (known_hash(bucket.name) == hash && PyUnicode_Compare(bucket.name, name) == 0)) {
             return bucket.index;
         }
     }
@@ -351,7 +351,8 @@ static bool install_fields(PyTypeObject *type, Schema *schema, bool stores_plain
     bool changed = false;
     for (std::size_t i = 0; i < schema->fields.size(); i++) {
         Field &field = schema->fields[i];
-        PyObject *attribute = _PyType_Lookup(type, field.name);
+        Ref found = Ref::borrow(_PyType_Lookup(type, field.name));
+        PyObject *attribute = found.get();
         field.is_shadowed = attribute && attribute != field.initial && !is_field_descriptor(attribute) &&
                             Py_TYPE(attribute)->tp_descr_set;
         PyObject *own = PyDict_GetItemWithError(type->tp_dict, field.name);
@@ -419,7 +420,9 @@ static void fit_to_relatives(PyTypeObject *type, Schema *schema) {
         if (other && row_end(other) < row_end(schema)) {
             type_error(full_name(type) + " changed its fields after its subclass was first used");
         }
-        schema->fields_move |= other && !keeps_places(schema, other);
+        if (other && !keeps_places(schema, other)) {
+            schema->fields_move = true;
+        }
         pending.attr("extend")(subclass.attr("__subclasses__")());
     }
 }
@@ -447,40 +450,49 @@ static bool are_inherited_from_base(PyTypeObject *type, std::initializer_list<co
     return std::all_of(names.begin(), names.end(), [&](auto name) { return is_inherited_from_base(type, name); });
 }
 
+// Written only where it changes, as another thread may be calling it.
+template <typename Slot>
+static void put(Slot &slot, Slot value) {
+    if (slot != value) {
+        slot = value;
+    }
+}
+
 static void take_compiled_slots(PyTypeObject *type) {
     const CompiledSlots &slots = compiled_slots();
     PyMappingMethods *mapping = type->tp_as_mapping;
     PySequenceMethods *sequence = type->tp_as_sequence;
     if (are_inherited_from_base(type, {"__init__"})) {
-        type->tp_init = slots.init;
+        put(type->tp_init, slots.init);
     }
     if (are_inherited_from_base(type, {"__iter__"})) {
-        type->tp_iter = slots.iter;
+        put(type->tp_iter, slots.iter);
     }
     if (are_inherited_from_base(type, {"__len__"})) {
-        mapping->mp_length = slots.mapping.mp_length;
-        sequence->sq_length = slots.sequence.sq_length;
+        put(mapping->mp_length, slots.mapping.mp_length);
+        put(sequence->sq_length, slots.sequence.sq_length);
     }
     if (are_inherited_from_base(type, {"__getitem__"})) {
-        mapping->mp_subscript = slots.mapping.mp_subscript;
-        sequence->sq_item = slots.sequence.sq_item;
+        put(mapping->mp_subscript, slots.mapping.mp_subscript);
+        put(sequence->sq_item, slots.sequence.sq_item);
     }
     if (are_inherited_from_base(type, {"__setitem__", "__delitem__"})) {
-        mapping->mp_ass_subscript = slots.mapping.mp_ass_subscript;
-        sequence->sq_ass_item = slots.sequence.sq_ass_item;
+        put(mapping->mp_ass_subscript, slots.mapping.mp_ass_subscript);
+        put(sequence->sq_ass_item, slots.sequence.sq_ass_item);
     }
     if (are_inherited_from_base(type, {"__contains__"})) {
-        sequence->sq_contains = slots.sequence.sq_contains;
+        put(sequence->sq_contains, slots.sequence.sq_contains);
     }
     if (are_inherited_from_base(type, {"__ior__"})) {
-        type->tp_as_number->nb_inplace_or = slots.inplace_or;
+        put(type->tp_as_number->nb_inplace_or, slots.inplace_or);
     }
     if (are_inherited_from_base(type, {"__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"})) {
-        type->tp_richcompare = slots.compare;
+        put(type->tp_richcompare, slots.compare);
     }
 }
 
 void set_twin(const char *name, PyObject *function) {
+    const ClassesLocked locked;
     compiled_slots();  // as they are before the first
     py::setattr(as_object(runtime.model_output), name, py::handle(function));
     note_own_method(name);
@@ -490,27 +502,27 @@ void set_twin(const char *name, PyObject *function) {
 // Slots that CPython fills with calls back into Python, or with the general form, where the compiled
 // one does the same. A later patch of the class makes CPython put its own back.
 static void install_slots(PyTypeObject *type, const Schema *schema, bool stores_plainly) {
-    type->tp_alloc = output_alloc;
-    type->tp_free = free_for(schema);
-    type->tp_vectorcall = output_vectorcall;
+    put(type->tp_alloc, output_alloc);
+    put(type->tp_free, free_for(schema));
+    put(type->tp_vectorcall, output_vectorcall);
     if (stores_plainly) {
-        type->tp_setattro = output_setattro;
+        put(type->tp_setattro, output_setattro);
     }
     take_compiled_slots(type);
     if (is_generated_over_fields(type, schema, "__eq__", "compare") &&
         are_inherited_from_base(type, {"__ne__", "__lt__", "__le__", "__gt__", "__ge__"})) {
-        type->tp_richcompare = dataclass_richcompare;
+        put(type->tp_richcompare, dataclass_richcompare);
     }
     if (is_generated_over_fields(type, schema, "__repr__", "repr")) {
-        type->tp_repr = dataclass_repr;
+        put(type->tp_repr, dataclass_repr);
     }
     // Nothing of a subclass's own lies in the instance: our collector slots are all it needs.
     if (type->tp_basicsize == runtime.model_output->tp_basicsize &&
         type->tp_dictoffset == runtime.model_output->tp_dictoffset &&
         type->tp_weaklistoffset == runtime.model_output->tp_weaklistoffset && !type->tp_del) {
-        type->tp_dealloc = output_dealloc;
-        type->tp_traverse = output_traverse;
-        type->tp_clear = output_clear;
+        put(type->tp_dealloc, output_dealloc);
+        put(type->tp_traverse, output_traverse);
+        put(type->tp_clear, output_clear);
     }
 }
 
@@ -522,7 +534,7 @@ static bool is_plain(PyTypeObject *type, const Schema *schema, const char *name)
 
 static unsigned int version_of(PyTypeObject *type) {
     lookup(type, "__init__");  // any lookup gives a class its version tag
-    return type->tp_version_tag;
+    return version_tag(type);
 }
 
 // The facts were read off version of type. If that is gone, as another thread has patched the class, they are read
@@ -564,10 +576,11 @@ static Schema *seal_or_throw(PyTypeObject *type) {
             throw py::error_already_set();
         }
         // Python code ran so far, and so may another thread: the schema that is there first is the class's for good.
-        if (own_schema(type)) {
+        PyObject *first = PyDict_SetDefault(type->tp_dict, schema_key, held.get());
+        if (first && Py_IS_TYPE(first, runtime.schema_type) && first != held.get()) {
             return seal_or_throw(type);
         }
-        if (PyDict_SetItem(type->tp_dict, schema_key, held.get()) < 0) {
+        if (!first || PyDict_SetItem(type->tp_dict, schema_key, held.get()) < 0) {
             throw py::error_already_set();
         }
     }
@@ -609,11 +622,13 @@ static Result guarded(Result failure, Function f) {
 }
 
 Schema *seal(PyTypeObject *type) {
+    const ClassesLocked locked;
     return guarded(static_cast<Schema *>(nullptr), [&] { return seal_or_throw(type); });
 }
 
 // Called in the middle of `type.__bases__ = ...`, with the new ones in place.
 int bases_changed(PyTypeObject *type) {
+    const ClassesLocked locked;
     return guarded(-1, [&] {
         py::list pending;
         pending.append(py::handle(as_object(type)));
@@ -699,6 +714,7 @@ static PyObject *prepare_or_throw(PyTypeObject *type, py::args args, py::kwargs 
 }
 
 PyObject *prepare_subclass(PyObject *cls, PyObject *args, PyObject *kwargs) {
+    const ClassesLocked locked;
     return guarded(static_cast<PyObject *>(nullptr), [&] {
         return prepare_or_throw(reinterpret_cast<PyTypeObject *>(cls), py::reinterpret_borrow<py::args>(args),
                                 kwargs ? py::reinterpret_borrow<py::kwargs>(kwargs) : py::kwargs());

@@ -18,6 +18,9 @@ struct ViewObject {
 struct IteratorObject {
     PyObject_HEAD
     OutputObject *output;  // NULL once exhausted
+#ifdef Py_GIL_DISABLED
+    bool exhausted;  // instead: another thread may be about to lock the output
+#endif
     Py_ssize_t index;
     Py_ssize_t extras;  // how many there were when the walk came to them
     ExtraCursor cursor;
@@ -26,11 +29,15 @@ struct IteratorObject {
 
 static ViewObject *as_view(PyObject *op) { return reinterpret_cast<ViewObject *>(op); }
 // A few dead views and iterators are kept, each with its type, for the next ones: they live for a
-// moment, again and again. Bounded, and only touched while holding the GIL.
+// moment, again and again. Bounded, and only touched while holding the GIL: where there is none, none are kept.
+#ifdef Py_GIL_DISABLED
+constexpr int most_spare = 0;
+#else
+constexpr int most_spare = 8;
+#endif
 template <typename Holder>
 struct Spare {
-    static constexpr int most = 8;
-    Holder *kept[most];
+    Holder *kept[most_spare + 1];
     int count;
 };
 static Spare<ViewObject> spare_views[3];  // by Part
@@ -42,7 +49,7 @@ static Holder *take(Spare<Holder> &spare, PyTypeObject *type) {
         return PyObject_GC_New(Holder, type);
     }
     Holder *self = spare.kept[--spare.count];
-#if defined(Py_REF_DEBUG) || defined(Py_GIL_DISABLED)
+#if defined(Py_REF_DEBUG)
     _Py_NewReference(as_object(self));
 #else
     Py_SET_REFCNT(as_object(self), 1);
@@ -54,7 +61,7 @@ template <typename Holder>
 static void give_back(Spare<Holder> &spare, PyObject *op) {
     PyObject_GC_UnTrack(op);
     Py_XDECREF(reinterpret_cast<Holder *>(op)->output);
-    if (spare.count < Spare<Holder>::most) {
+    if (spare.count < most_spare) {
         spare.kept[spare.count++] = reinterpret_cast<Holder *>(op);
         return;
     }
@@ -78,6 +85,9 @@ static PyObject *new_iterator(OutputObject *output, Part part) {
     }
     Py_INCREF(output);
     self->output = output;
+#ifdef Py_GIL_DISABLED
+    self->exhausted = false;
+#endif
     self->index = 0;
     self->cursor = ExtraCursor();
     self->part = part;
@@ -102,6 +112,12 @@ static PyObject *iterator_next(PyObject *op) {
     if (!output) {
         return nullptr;
     }
+    const Locked locked(output);
+#ifdef Py_GIL_DISABLED
+    if (self->exhausted) {
+        return nullptr;
+    }
+#endif
     const Schema *schema = schema_of(output);
     PyObject **row = row_of(output, schema);
     while (self->index < schema->count) {
@@ -129,8 +145,12 @@ static PyObject *iterator_next(PyObject *op) {
             return pick(self->part, held_key.get(), held_value.get());
         }
     }
+#ifdef Py_GIL_DISABLED
+    self->exhausted = true;
+#else
     self->output = nullptr;
     Py_DECREF(output);
+#endif
     return nullptr;
 }
 
@@ -161,7 +181,7 @@ static PyObject *output_values(PyObject *op, PyObject *) { return new_view(runti
 static PyObject *output_items(PyObject *op, PyObject *) { return new_view(runtime.items_view, op, Part::item); }
 
 static PyObject *view_iter(PyObject *op) { return new_iterator(as_view(op)->output, as_view(op)->part); }
-static Py_ssize_t view_length(PyObject *op) { return output_len(as_view(op)->output); }
+static Py_ssize_t view_length(PyObject *op) { return output_length(owner_of(op)); }
 
 static PyObject *reversed_iter(PyObject *iterable) {
     Ref list(PySequence_List(iterable));

@@ -6,6 +6,7 @@ Every kind has the same output classes, declared in the same words, at module le
 from __future__ import annotations
 
 import sys
+import sysconfig
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,4 +89,6 @@ def _references_of_a_local() -> int:
 # 3.14 on 1, as the variable lends it to the call.
 HELD_ONCE = _references_of_a_local()
 
-__all__ = ["BASES", "HELD_ONCE", "KINDS", "OURS", "Kind", "Original", "SlotsOnly"]
+FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+
+__all__ = ["BASES", "FREE_THREADED", "HELD_ONCE", "KINDS", "OURS", "Kind", "Original", "SlotsOnly"]
