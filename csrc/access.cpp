@@ -111,7 +111,7 @@ static PyObject *values_as_tuple(OutputObject *self, Py_ssize_t start, Py_ssize_
         }
     }
     if (values != few) {
-        PyMem_Free(values);
+        PyMem_Free(static_cast<void *>(values));
     }
     return tuple;
 }
@@ -374,11 +374,6 @@ static PyObject *refuse_clear(PyObject *op, PyObject *, PyObject *) { return ref
 static PyObject *refuse_update(PyObject *op, PyObject *, PyObject *) { return refuse(op, "`update`", set_one_by_one); }
 static PyObject *refuse_setdefault(PyObject *op, PyObject *, PyObject *) {
     return refuse(op, "`setdefault`", set_one_by_one);
-}
-
-template <typename Function>
-static PyCFunction as_method(Function *function) {
-    return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
 }
 
 static const char refusal_doc[] = "Refused with OutputMutationError, which says what to do instead.";

@@ -184,8 +184,7 @@ static PyObject *vars_reduce(PyObject *op, PyObject *) {
 }
 
 static PyMethodDef vars_methods[] = {
-    {"update", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(vars_update)), METH_VARARGS | METH_KEYWORDS,
-     "Set attributes of the output."},
+    {"update", as_method(vars_update), METH_VARARGS | METH_KEYWORDS, "Set attributes of the output."},
     {"pop", vars_pop, METH_VARARGS, "Remove a plain attribute of the output and return its value."},
     {"setdefault", vars_setdefault, METH_VARARGS, "The attribute's value, set first if it is absent."},
     {"popitem", vars_refuse, METH_NOARGS, "Refused: fields cannot be deleted."},

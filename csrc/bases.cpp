@@ -20,6 +20,7 @@ static int enter(PyTypeObject *base, PyObject *cls) {
     if (!base->tp_subclasses && !(base->tp_subclasses = PyDict_New())) {
         return -1;
     }
+    // NOLINTNEXTLINE(readability-redundant-casting): a void * from 3.12 on
     auto *entries = static_cast<PyObject *>(base->tp_subclasses);
     Ref key(PyLong_FromVoidPtr(cls));
     PyObject *entry = key ? PyDict_GetItemWithError(entries, key.get()) : nullptr;

@@ -119,7 +119,8 @@ PyObject *new_bare_output(PyTypeObject *type, Schema *schema) {
 // knows no row, and tp_free. So each length of a row has a tp_free of its own, and a class whose descriptors
 // reach further than an instance is refused, however the change is asked for.
 constexpr std::size_t rows_told_apart = 256;
-static FASTOUTPUTS_PER_THREAD volatile std::size_t last_freed;  // written so that no linker folds the functions into one
+static FASTOUTPUTS_PER_THREAD volatile std::size_t
+    last_freed;  // written so that no linker folds the functions into one
 
 template <std::size_t slots>
 static void free_row(void *memory) {

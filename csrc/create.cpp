@@ -188,7 +188,7 @@ static PyObject *construct_by_init(PyTypeObject *type, Schema *schema, PyObject 
 
 struct Given {
     std::uint64_t bits[most_bound / 64] = {};
-    void add(std::size_t i) { bits[i / 64] |= std::uint64_t(1) << (i % 64); }
+    void add(std::size_t i) { bits[i / 64] |= std::uint64_t{1} << (i % 64); }
     bool has(std::size_t i) const { return bits[i / 64] >> (i % 64) & 1; }
 };
 

@@ -138,6 +138,12 @@ struct Runtime {
 };
 extern Runtime runtime;
 
+// A function of another shape than most, as a table of methods holds it.
+template <typename Function>
+PyCFunction as_method(Function *function) noexcept {
+    return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
+}
+
 inline OutputObject *as_output(PyObject *op) { return reinterpret_cast<OutputObject *>(op); }
 inline PyObject *as_object(void *op) { return static_cast<PyObject *>(op); }
 inline bool is_output(PyObject *op) { return PyObject_TypeCheck(op, runtime.model_output); }

@@ -71,7 +71,7 @@ struct Locked {
     explicit Locked(void *) {}
 };
 struct ClassesLocked {
-    ClassesLocked() {}
+    ClassesLocked() {}  // NOLINT(modernize-use-equals-default): one of its own makes a variable a used one
 };
 template <typename Value>
 using Shared = Value;

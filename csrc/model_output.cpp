@@ -17,8 +17,7 @@ static const char model_output_doc[] =
     "Behaves as transformers.utils.ModelOutput; docs/behaviour.md lists the intended differences.";
 
 static PyMethodDef own_methods[] = {
-    {"__init_subclass__", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(prepare_subclass)),
-     METH_VARARGS | METH_KEYWORDS | METH_CLASS,
+    {"__init_subclass__", as_method(prepare_subclass), METH_VARARGS | METH_KEYWORDS | METH_CLASS,
      "Make a subclass ready; mirror_dict=False chooses slots only for its instances."},
     {nullptr, nullptr, 0, nullptr},
 };
@@ -39,7 +38,7 @@ static PyMemberDef members[] = {
 };
 
 static int add_methods(const PyMethodDef *methods) {
-    for (; methods->ml_name; methods++) {
+    for (; methods->ml_name; methods++) {  // NOLINT(clang-analyzer-security.ArrayBound): the last has no name
         auto *definition = const_cast<PyMethodDef *>(methods);
         Ref method(methods->ml_flags & METH_CLASS ? PyDescr_NewClassMethod(runtime.model_output, definition)
                                                   : PyDescr_NewMethod(runtime.model_output, definition));

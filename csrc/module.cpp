@@ -114,6 +114,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
     m.def("build_info", &build_info, "Version, compiler and build mode, for bug reports.");
 }
 
+// NOLINTNEXTLINE(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp): the name that Python asks for
 extern "C" PYBIND11_EXPORT PyObject *PyInit__core() {
     if (!is_main_interpreter()) {
         PyErr_SetString(PyExc_ImportError, only_main);

@@ -21,7 +21,7 @@ static PyObject *schema_key;       // "__fastoutputs_schema__", in the __dict__ 
 static PyObject *mirror_dict_key;  // "__fastoutputs_mirror_dict__", where a class chose
 
 static PyObject *lookup(PyTypeObject *type, const char *name) {
-    py::object key = py::reinterpret_steal<py::object>(PyUnicode_InternFromString(name));
+    auto key = py::reinterpret_steal<py::object>(PyUnicode_InternFromString(name));
     if (!key) {
         throw py::error_already_set();
     }
@@ -199,13 +199,12 @@ Py_ssize_t find_field_slowly(const Schema *schema, PyObject *name) {
     if (hash == -1) {
         hash = PyObject_Hash(name);
     }
-    for (std::size_t i = static_cast<std::size_t>(hash);; i++) {
+    for (auto i = static_cast<std::size_t>(hash);; i++) {
         const Bucket &bucket = schema->table[i & schema->mask];
         if (!bucket.name) {
             return -1;
         }
-        if (bucket.name == name ||
-            (known_hash(bucket.name) == hash && PyUnicode_Compare(bucket.name, name) == 0)) {
+        if (bucket.name == name || (known_hash(bucket.name) == hash && PyUnicode_Compare(bucket.name, name) == 0)) {
             return bucket.index;
         }
     }
@@ -227,7 +226,7 @@ static py::object defining_class(PyTypeObject *type, const char *name) {
 static py::object generated_code(py::object method, const char *name) {
     py::object wrapped = attribute_or_none(method, "__wrapped__");
     if (!wrapped.is_none()) {
-        method = wrapped;  // __repr__ is wrapped against recursion
+        method = std::move(wrapped);  // __repr__ is wrapped against recursion
     }
     if (!PyFunction_Check(method.ptr())) {
         return py::none();
@@ -284,6 +283,7 @@ static bool has_compiled_init(PyTypeObject *type, const Schema *schema, bool sto
         return false;
     }
     std::vector<PyObject *> parameters;
+    parameters.reserve(schema->fields.size());
     for (std::uint16_t index : schema->positional) {
         parameters.push_back(schema->fields[index].name);
     }
@@ -414,7 +414,7 @@ static void fit_to_relatives(PyTypeObject *type, Schema *schema) {
     }
     fit_bases(type, schema);
     py::list pending = py::handle(as_object(type)).attr("__subclasses__")();
-    while (pending.size() > 0) {
+    while (!pending.empty()) {
         py::object subclass = pending.attr("pop")();
         Schema *other = own_schema(reinterpret_cast<PyTypeObject *>(subclass.ptr()));
         if (other && row_end(other) < row_end(schema)) {
@@ -632,7 +632,7 @@ int bases_changed(PyTypeObject *type) {
     return guarded(-1, [&] {
         py::list pending;
         pending.append(py::handle(as_object(type)));
-        while (pending.size() > 0) {
+        while (!pending.empty()) {
             py::object cls = pending.attr("pop")();
             auto *changed = reinterpret_cast<PyTypeObject *>(cls.ptr());
             if (Schema *schema = own_schema(changed)) {
@@ -685,7 +685,7 @@ static void restore_inherited_defaults(PyTypeObject *type) {
     }
 }
 
-static PyObject *prepare_or_throw(PyTypeObject *type, py::args args, py::kwargs kwargs) {
+static PyObject *prepare_or_throw(PyTypeObject *type, const py::args &args, const py::kwargs &kwargs) {
     py::handle cls(as_object(type));
     if (kwargs.contains("mirror_dict")) {
         py::object mirror = kwargs.attr("pop")("mirror_dict");
@@ -694,7 +694,7 @@ static PyObject *prepare_or_throw(PyTypeObject *type, py::args args, py::kwargs 
         }
         cls.attr(py::handle(mirror_dict_key)) = mirror;
     }
-    py::object next = py::reinterpret_steal<py::object>(
+    auto next = py::reinterpret_steal<py::object>(
         PyObject_CallFunctionObjArgs(as_object(&PySuper_Type), runtime.model_output, as_object(type), nullptr));
     if (!next) {
         throw py::error_already_set();

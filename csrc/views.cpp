@@ -7,7 +7,7 @@
 
 namespace fastoutputs {
 
-enum class Part { key, value, item };
+enum class Part : std::uint8_t { key, value, item };
 
 struct ViewObject {
     PyObject_HEAD

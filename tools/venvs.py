@@ -133,11 +133,11 @@ def python_in(directory: Path) -> Path:
 def build_options(args: argparse.Namespace) -> list[str]:
     """Settings for scikit-build-core. A folder for each way to build, so that none undoes another."""
     options = {}
-    if args.sanitize or args.fuzz:
+    if args.sanitize:
         options = {
-            "build-dir": f"build/{'fuzz' if args.fuzz else 'sanitize'}-{{wheel_tag}}",
+            "build-dir": f"build/{'fuzz' if args.fuzz else args.sanitize.partition(',')[0]}-{{wheel_tag}}",
             "cmake.build-type": "Debug",  # with assertions
-            "cmake.define.FASTOUTPUTS_SANITIZE": "ON",
+            "cmake.define.FASTOUTPUTS_SANITIZE": args.sanitize,
             "cmake.define.FASTOUTPUTS_LTO": "OFF",
         }
         if args.fuzz:
@@ -233,9 +233,9 @@ def main() -> int:
     one.add_argument("--package", action="store_true", help="build and install this package")
     one.add_argument("--wheel", type=Path, help="install this wheel")
     one.add_argument("--werror", action="store_true", help="compiler warnings are errors")
-    one.add_argument("--sanitize", action="store_true", help="for finding memory errors")
+    one.add_argument("--sanitize", help="with sanitizers: address,undefined or thread")
     one.add_argument("--symbols", action="store_true", help="optimised, with names for a debugger")
-    one.add_argument("--fuzz", action="store_true", help="likewise, with edges counted")
+    one.add_argument("--fuzz", action="store_true", help="and with edges counted")
     one.add_argument(
         "--editable", action="store_true", help="use python/ in place; rebuild csrc/ on import"
     )
