@@ -246,13 +246,15 @@ inline Py_ssize_t collect_values(OutputObject *self, const Schema *schema, PyObj
     return n;
 }
 
-// schema.cpp
+// slots.cpp
 void note_own_methods();  // once, before any can be patched
 void set_twin(const char *name, PyObject *function);  // throws
+
+// sealing.cpp
 Schema *seal(PyTypeObject *type);  // borrowed; NULL with an error set
 PyObject *prepare_subclass(PyObject *cls, PyObject *args, PyObject *kwargs);  // __init_subclass__
 int bases_changed(PyTypeObject *type);
-int prepare_schemas();
+int prepare_sealing();
 
 // bases.cpp
 int watch_bases(PyTypeObject *type);  // from here on bases_changed is called when it, or a base, gets others

@@ -65,7 +65,7 @@ int prepare_model_output(PyObject *module) {
                                   "A TypeError, so that code which tries and falls back to a plain dict does so.",
                                   PyExc_TypeError, nullptr);
     if (!runtime.no_args || !runtime.mutation_error || prepare_collector() < 0 || prepare_views() < 0 ||
-        prepare_attributes() < 0 || prepare_bases() < 0 || prepare_schemas() < 0) {
+        prepare_attributes() < 0 || prepare_bases() < 0 || prepare_sealing() < 0) {
         return -1;
     }
     PyType_Slot slots[] = {

@@ -18,7 +18,8 @@ from pathlib import Path
 
 import venvs
 
-PACKAGES = ["python{0}-venv", "libpython{0}-dev", "libpython{0}-testsuite"]  # the last has _testcapi
+# The last has _testcapi, which lets allocations fail.
+PACKAGES = ["python{0}-venv", "libpython{0}-dev", "libpython{0}-testsuite"]
 SUITE = "testing"
 
 # apt with folders of its own: what the system has installed is of no account.

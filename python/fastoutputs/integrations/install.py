@@ -139,7 +139,7 @@ def install(*, mirror_dict: bool = True, diffusers: bool = False) -> Report:
         diffusers: True puts the output classes of diffusers on a compiled base, too.
 
     Returns:
-        What was done: see `Report`, or print it.
+        What was done; see `Report`, or print it.
 
     Raises:
         NotInstalledError: the library is not there. This is an InstallError and an ImportError.

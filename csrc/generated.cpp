@@ -1,0 +1,111 @@
+// Whether a method is the one that @dataclass generates, so that compiled code may stand for it.
+#include "sealing.hpp"
+
+#include <algorithm>
+#include <vector>
+
+namespace fastoutputs {
+
+static bool same_name(const py::object &left, PyObject *right) { return PyUnicode_Compare(left.ptr(), right) == 0; }
+
+static py::object defining_class(PyTypeObject *type, const char *name) {
+    for (py::handle base : py::reinterpret_borrow<py::tuple>(type->tp_mro)) {
+        if (base.attr("__dict__").contains(name)) {
+            return py::reinterpret_borrow<py::object>(base);
+        }
+    }
+    return py::none();
+}
+
+// The code of the generated method, or None. dataclasses makes its methods inside a function of this
+// name; before 3.11 code does not know its full name, but stands on the second line of "<string>".
+static py::object generated_code(py::object method, const char *name) {
+    py::object wrapped = attribute_or_none(method, "__wrapped__");
+    if (!wrapped.is_none()) {
+        method = std::move(wrapped);  // __repr__ is wrapped against recursion
+    }
+    if (!PyFunction_Check(method.ptr())) {
+        return py::none();
+    }
+    py::object code = method.attr("__code__");
+#if PY_VERSION_HEX >= 0x030b0000
+    const std::string expected = std::string("__create_fn__.<locals>.") + name;
+    const bool generated = code.attr("co_qualname").cast<std::string>() == expected;
+#else
+    (void)name;
+    const bool generated =
+        code.attr("co_filename").cast<std::string>() == "<string>" && code.attr("co_firstlineno").cast<int>() == 2;
+#endif
+    return generated ? code : py::none();
+}
+
+// Whether __eq__ or __repr__ is generated over exactly the fields of the schema.
+bool is_generated_over_fields(PyTypeObject *type, const Schema *schema, const char *method, const char *flag) {
+    py::object owner = defining_class(type, method);
+    if (owner.is_none() || attribute_or_none(owner, "__dataclass_fields__").is_none() ||
+        generated_code(owner.attr("__dict__")[method], method).is_none()) {
+        return false;
+    }
+    py::tuple declared = py::module_::import("dataclasses").attr("fields")(owner);
+    if (declared.size() != schema->fields.size()) {
+        return false;
+    }
+    for (std::size_t i = 0; i < declared.size(); i++) {
+        py::handle field = declared[i];
+        if (!field.attr(flag).cast<bool>() || !same_name(field.attr("name"), schema->fields[i].name)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool is_frozen(const py::object &cls) {
+    py::object parameters = attribute_or_none(cls, "__dataclass_params__");
+    return !parameters.is_none() && parameters.attr("frozen").cast<bool>();
+}
+
+// Whether output_vectorcall does exactly what calling the class would do.
+bool has_compiled_init(PyTypeObject *type, const Schema *schema, bool stores_plainly) {
+    if (type->tp_new != PyDict_Type.tp_new || !is_inherited_from_base(type, "__post_init__") ||
+        Py_TYPE(type)->tp_call != PyType_Type.tp_call || schema->count == 0 || schema->count > most_bound) {
+        return false;
+    }
+    py::object owner = defining_class(type, "__init__");
+    if (owner.is_none() || !(stores_plainly || is_frozen(owner))) {
+        return false;
+    }
+    py::object code = generated_code(owner.attr("__dict__")["__init__"], "__init__");
+    if (code.is_none()) {
+        return false;
+    }
+    std::vector<PyObject *> parameters;
+    parameters.reserve(schema->fields.size());
+    for (std::uint16_t index : schema->positional) {
+        parameters.push_back(schema->fields[index].name);
+    }
+    const std::size_t positional = parameters.size();
+    for (std::size_t i = 0; i < schema->fields.size(); i++) {
+        const Field &field = schema->fields[i];
+        if (field.is_shadowed) {
+            return false;
+        }
+        const bool by_position =
+            std::find(schema->positional.begin(), schema->positional.end(), i) != schema->positional.end();
+        if (field.is_parameter && !by_position) {
+            parameters.push_back(field.name);
+        }
+    }
+    py::tuple names = code.attr("co_varnames");
+    if (code.attr("co_argcount").cast<std::size_t>() != positional + 1 ||
+        code.attr("co_kwonlyargcount").cast<std::size_t>() != parameters.size() - positional) {
+        return false;  // an InitVar, or fields added without @dataclass
+    }
+    for (std::size_t i = 0; i < parameters.size(); i++) {
+        if (!same_name(names[i + 1], parameters[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+}  // namespace fastoutputs

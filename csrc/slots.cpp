@@ -1,0 +1,132 @@
+// Which of a class's slots are compiled: those of methods that it, and its bases, left as ModelOutput has them.
+#include "sealing.hpp"
+
+#include <algorithm>
+#include <map>
+
+namespace fastoutputs {
+
+PyObject *lookup(PyTypeObject *type, const char *name) {
+    auto key = py::reinterpret_steal<py::object>(PyUnicode_InternFromString(name));
+    if (!key) {
+        throw py::error_already_set();
+    }
+    return _PyType_Lookup(type, key.ptr());
+}
+
+// What ModelOutput had when it was made: a patch of ModelOutput itself is an override, too.
+static std::map<std::string, PyObject *> made_with;
+
+static void note_own_method(const char *name) { made_with[name] = Py_XNewRef(lookup(runtime.model_output, name)); }
+
+bool is_inherited_from_base(PyTypeObject *type, const char *name) { return lookup(type, name) == made_with.at(name); }
+
+void note_own_methods() {
+    for (const char *name : {"__post_init__", "__setattr__",   "__delattr__", "__init__",     "__iter__",    "__len__",
+                             "__getitem__",   "__setitem__",   "__delitem__", "__contains__", "to_tuple",    "keys",
+                             "__eq__",        "__ne__",        "__lt__",      "__le__",       "__gt__",      "__ge__",
+                             "__ior__",       "__reduce_ex__", "__reduce__",  "__getstate__", "__setstate__"}) {
+        note_own_method(name);
+    }
+}
+
+// Tracers look into methods that are Python functions, and into no others. So some attributes of
+// ModelOutput are functions that hand over to the compiled ones (see twins.py). CPython fills the slots
+// of ModelOutput and of each new class with calls of those, and here they get the compiled ones back.
+struct CompiledSlots {
+    initproc init;
+    getiterfunc iter;
+    richcmpfunc compare;
+    PyMappingMethods mapping;
+    PySequenceMethods sequence;
+    binaryfunc inplace_or;
+};
+
+static const CompiledSlots &compiled_slots() {
+    PyTypeObject *base = runtime.model_output;
+    static const CompiledSlots slots = {base->tp_init,        base->tp_iter,         base->tp_richcompare,
+                                        *base->tp_as_mapping, *base->tp_as_sequence, base->tp_as_number->nb_inplace_or};
+    return slots;
+}
+
+bool are_inherited_from_base(PyTypeObject *type, std::initializer_list<const char *> names) {
+    return std::all_of(names.begin(), names.end(), [&](auto name) { return is_inherited_from_base(type, name); });
+}
+
+// Written only where it changes, as another thread may be calling it.
+template <typename Slot>
+static void put(Slot &slot, Slot value) {
+    if (slot != value) {
+        slot = value;
+    }
+}
+
+void take_compiled_slots(PyTypeObject *type) {
+    const CompiledSlots &slots = compiled_slots();
+    PyMappingMethods *mapping = type->tp_as_mapping;
+    PySequenceMethods *sequence = type->tp_as_sequence;
+    if (are_inherited_from_base(type, {"__init__"})) {
+        put(type->tp_init, slots.init);
+    }
+    if (are_inherited_from_base(type, {"__iter__"})) {
+        put(type->tp_iter, slots.iter);
+    }
+    if (are_inherited_from_base(type, {"__len__"})) {
+        put(mapping->mp_length, slots.mapping.mp_length);
+        put(sequence->sq_length, slots.sequence.sq_length);
+    }
+    if (are_inherited_from_base(type, {"__getitem__"})) {
+        put(mapping->mp_subscript, slots.mapping.mp_subscript);
+        put(sequence->sq_item, slots.sequence.sq_item);
+    }
+    if (are_inherited_from_base(type, {"__setitem__", "__delitem__"})) {
+        put(mapping->mp_ass_subscript, slots.mapping.mp_ass_subscript);
+        put(sequence->sq_ass_item, slots.sequence.sq_ass_item);
+    }
+    if (are_inherited_from_base(type, {"__contains__"})) {
+        put(sequence->sq_contains, slots.sequence.sq_contains);
+    }
+    if (are_inherited_from_base(type, {"__ior__"})) {
+        put(type->tp_as_number->nb_inplace_or, slots.inplace_or);
+    }
+    if (are_inherited_from_base(type, {"__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"})) {
+        put(type->tp_richcompare, slots.compare);
+    }
+}
+
+void set_twin(const char *name, PyObject *function) {
+    const ClassesLocked locked;
+    compiled_slots();  // as they are before the first
+    py::setattr(as_object(runtime.model_output), name, py::handle(function));
+    note_own_method(name);
+    take_compiled_slots(runtime.model_output);
+}
+
+// Slots that CPython fills with calls back into Python, or with the general form, where the compiled
+// one does the same. A later patch of the class makes CPython put its own back.
+void install_slots(PyTypeObject *type, const Schema *schema, bool stores_plainly) {
+    put(type->tp_alloc, output_alloc);
+    put(type->tp_free, free_for(schema));
+    put(type->tp_vectorcall, output_vectorcall);
+    if (stores_plainly) {
+        put(type->tp_setattro, output_setattro);
+    }
+    take_compiled_slots(type);
+    if (is_generated_over_fields(type, schema, "__eq__", "compare") &&
+        are_inherited_from_base(type, {"__ne__", "__lt__", "__le__", "__gt__", "__ge__"})) {
+        put(type->tp_richcompare, dataclass_richcompare);
+    }
+    if (is_generated_over_fields(type, schema, "__repr__", "repr")) {
+        put(type->tp_repr, dataclass_repr);
+    }
+    // Nothing of a subclass's own lies in the instance: our collector slots are all it needs.
+    if (type->tp_basicsize == runtime.model_output->tp_basicsize &&
+        type->tp_dictoffset == runtime.model_output->tp_dictoffset &&
+        type->tp_weaklistoffset == runtime.model_output->tp_weaklistoffset && !type->tp_del) {
+        put(type->tp_dealloc, output_dealloc);
+        put(type->tp_traverse, output_traverse);
+        put(type->tp_clear, output_clear);
+    }
+}
+
+}  // namespace fastoutputs
