@@ -147,7 +147,7 @@ PyObject *dataclass_repr(PyObject *op) {
     Ref comma(PyUnicode_FromString(", "));
     bool whole = parts && comma;
     for (Py_ssize_t i = 0; whole && i < schema->count; i++) {
-        Ref value = Ref::borrow(row_of(self, schema)[i]);
+        Ref value = value_at(self, i);
         Ref shown(PyObject_Repr(value.get()));  // not by %R: a deep nest would take twice the stack
         Ref part(shown ? PyUnicode_FromFormat("%U=%U", schema->fields[i].name, shown.get()) : nullptr);
         whole = part && PyList_Append(parts.get(), part.get()) == 0;
