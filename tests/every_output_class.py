@@ -222,3 +222,4 @@ def main(library: str, steps: list[str]) -> None:
 if __name__ == "__main__":
     written, sys.stdout = sys.stdout, sys.stderr  # importing some modules prints
     main(sys.argv[1], sys.argv[2:])
+    written.flush()  # some library ends the process before Python would
