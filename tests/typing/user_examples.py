@@ -7,8 +7,9 @@ mistake carries an ignore comment for each checker; both are told to object to o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NoReturn
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NoReturn
 
 import torch
 from typing_extensions import reveal_type
@@ -67,6 +68,49 @@ mine = Mine(logits, loss=logits.sum())
 reveal_type(mine.scores)  # revealed: Tensor
 reveal_type(mine.loss)  # revealed: Tensor | None
 Mine()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+# It is a dict where one is wanted, and is copied, merged and walked as one.
+def takes_a_dict(items: dict[str, Any]) -> None: ...
+def takes_a_mapping(items: Mapping[str, Any]) -> None: ...
+
+
+takes_a_dict(mine)
+takes_a_mapping(mine)
+reveal_type(replace(mine, loss=None))  # revealed: Mine
+reveal_type([name for name, _ in mine.items()])  # revealed: list[str]
+reveal_type("loss" in mine)  # revealed: bool
+reveal_type(len(mine))  # revealed: int
+
+
+@dataclass(kw_only=True)
+class Keyed(Mine):
+    extras: list[int] = field(default_factory=list[int])
+
+
+reveal_type(Keyed(scores=logits).extras)  # revealed: list[int]
+Keyed(logits, extras=["a"])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+
+
+@dataclass(frozen=True)
+class Fixed(ModelOutput):
+    score: float = 0.0
+
+
+Fixed().score = 1.0  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+
+
+class Scorer(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> Mine:
+        return Mine(x, loss=x.sum())
+
+
+reveal_type(Scorer().forward(logits).scores)  # revealed: Tensor
+match mine:
+    case {"loss": loss}:
+        reveal_type(loss)  # revealed: Any
+    case _:
+        pass
 
 reveal_type(schema(Mine)["loss"].shape)  # revealed: str | None
 reveal_type(schema(mine).names)  # revealed: tuple[str, ...]
