@@ -20,30 +20,35 @@ import transformers
 
 import fastoutputs
 from bench import loops
+from bench.compiled import TUPLE
 from bench.contenders import ORIGINAL, SLOTS, STEP
-from bench.loops import PLAIN, PLAIN_STEP, TUPLE, Operation
+from bench.loops import shares, stages
+from bench.loops.kinds import PLAIN, PLAIN_STEP, Switch, switching
+from bench.loops.models import TOKENS, llama, seeded
+from bench.loops.operations import Operation, counted
+from bench.loops.work import compiled_loop, own_loop
 
 pytestmark = [
     pytest.mark.needs_torch,
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # torch's, of itself
 ]
 
-STAGES: list[str] = []
+BEGUN: list[str] = []
 
 
 @pytest.fixture(scope="module")
 def results() -> dict[str, Any]:
-    return loops.measure(1, quick=True, advance=STAGES.append)
+    return loops.measure(1, quick=True, advance=BEGUN.append)
 
 
 @pytest.fixture
-def switch() -> Iterator[loops.Switch]:
-    with torch.inference_mode(), loops.switching() as (function, _):
+def switch() -> Iterator[Switch]:
+    with torch.inference_mode(), switching() as (function, _):
         yield function
 
 
 def test_every_kind_of_every_loop_is_measured(results: dict[str, Any]) -> None:
-    assert {*STAGES} == {*loops.STAGES} - {loops.COMPILED} == results["loops"].keys()
+    assert {*BEGUN} == {*stages.STAGES} - {stages.COMPILED} == results["loops"].keys()
     for stage, found in results["loops"].items():
         kinds = found["kinds"]
         if stage in ("bare loop", "decoder compiled"):
@@ -72,20 +77,20 @@ def test_nothing_stays_behind(results: dict[str, Any]) -> None:
     assert not torch.is_inference_mode_enabled()
 
 
-def test_what_is_done_with_outputs_is_counted(switch: loops.Switch) -> None:
+def test_what_is_done_with_outputs_is_counted(switch: Switch) -> None:
     switch(ORIGINAL)
-    model, base = loops.seeded(loops.llama), transformers.utils.ModelOutput
+    model, base = seeded(llama), transformers.utils.ModelOutput
     inner = transformers.modeling_outputs.BaseModelOutputWithPast
     outer = transformers.modeling_outputs.CausalLMOutputWithPast
     made = {
         Operation("make", inner, ("last_hidden_state", "past_key_values")): 1,
         Operation("make", outer, ("logits", "past_key_values")): 1,
     }
-    assert loops.counted(loops.own_loop(ORIGINAL, model), base) == made
+    assert counted(own_loop(ORIGINAL, model), base) == made
     as_tuple = {Operation("to_tuple", outer, ("logits", "past_key_values")): 1}
-    assert loops.counted(loops.own_loop(PLAIN, model), base) == made | as_tuple
+    assert counted(own_loop(PLAIN, model), base) == made | as_tuple
     switch(STEP)  # the original is not met any more
-    assert loops.counted(loops.own_loop(STEP, model), base) == {}
+    assert counted(own_loop(STEP, model), base) == {}
 
 
 def test_shares_from_given_figures() -> None:
@@ -95,7 +100,7 @@ def test_shares_from_given_figures() -> None:
         make: {ORIGINAL: 100.0, STEP: 10.0, SLOTS: 5.0},
         index: {ORIGINAL: 50.0, STEP: 1.0, SLOTS: 1.0},
     }
-    computed = loops.computed(found, {make: 2, index: 1}, {make: 1}, each)
+    computed = shares.computed(found, {make: 2, index: 1}, {make: 1}, each)
     assert computed == {
         "outputs": 2,
         "kinds": {
@@ -105,64 +110,64 @@ def test_shares_from_given_figures() -> None:
             PLAIN: {"spent": 100.0, "share": 0.125},
         },
     }
-    large = loops.large({"computed": {"kinds": {STEP: {"spent": 1000.0}}}})
-    assert [row["share"] for row in large] == [1e-6 * 1000 / ms for ms in loops.STATED_MS]
+    large = shares.large({"computed": {"kinds": {STEP: {"spent": 1000.0}}}})
+    assert [row["share"] for row in large] == [1e-6 * 1000 / ms for ms in shares.STATED_MS]
 
 
 def test_differences_are_those_within_a_round() -> None:
     """Noise that falls on both of a round goes out."""
     base = [100.0, 200.0, 300.0, 100.0, 100.0]
-    found = loops.beyond([value + 5 for value in base], base)
+    found = shares.beyond([value + 5 for value in base], base)
     assert found == {"share": 0.05, "low": 0.05, "high": 0.05}
-    found = loops.beyond([90.0, 210.0, 320.0, 101.0, 102.0], base)
+    found = shares.beyond([90.0, 210.0, 320.0, 101.0, 102.0], base)
     assert found["low"] <= found["share"] == 0.02 <= found["high"]
 
 
 def test_best_of_each_place_in_a_period() -> None:
-    assert loops.best([1.0, 10.0, 3.0, 8.0], 2) == (1 + 8) / 2
+    assert shares.best([1.0, 10.0, 3.0, 8.0], 2) == (1 + 8) / 2
 
 
 @pytest.mark.parametrize(("ours", "met"), [(100.9, True), (101.1, False)])
 def test_target_is_held_against_the_cheaper_base(ours: float, met: bool) -> None:
     rows = {STEP: ours, PLAIN: 200.0, PLAIN_STEP: 100.0}
-    assert loops.judged({kind: [ns] * loops.TOKENS for kind, ns in rows.items()})["met"] is met
+    assert shares.judged({kind: [ns] * TOKENS for kind, ns in rows.items()})["met"] is met
 
 
-def test_other_tokens_are_an_error(switch: loops.Switch) -> None:
+def test_other_tokens_are_an_error(switch: Switch) -> None:
     switch(ORIGINAL)
-    model = loops.seeded(loops.llama)
-    other = loops.seeded(loops.llama)
+    model = seeded(llama)
+    other = seeded(llama)
     other.lm_head.weight.neg_()
-    works = [loops.own_loop(ORIGINAL, model), loops.own_loop(PLAIN, other)]
+    works = [own_loop(ORIGINAL, model), own_loop(PLAIN, other)]
     with pytest.raises(RuntimeError, match=r"return_dict=False decodes other tokens"):
-        loops.by_turns(works, 1, switch, random.Random(0))
+        stages.works_by_turns(works, 1, switch, random.Random(0))
 
 
-def test_compiled_it_decodes_the_same(switch: loops.Switch) -> None:
-    model = loops.seeded(loops.llama)
+def test_compiled_it_decodes_the_same(switch: Switch) -> None:
+    model = seeded(llama)
     switch(ORIGINAL)
-    expected = loops.own_loop(ORIGINAL, model).tokens()
+    expected = own_loop(ORIGINAL, model).tokens()
     for kind in (STEP, PLAIN):
         switch(kind)
-        assert loops.compiled_loop(kind, model, backend="eager").tokens() == expected
+        assert compiled_loop(kind, model, backend="eager").tokens() == expected
 
 
-def test_another_kind_than_it_says_is_an_error(switch: loops.Switch) -> None:
-    model = loops.seeded(loops.llama)
+def test_another_kind_than_it_says_is_an_error(switch: Switch) -> None:
+    model = seeded(llama)
     switch(ORIGINAL)
     with pytest.raises(RuntimeError, match="fastoutputs in step gave a"):
-        loops.own_loop(STEP, model).tokens()
+        own_loop(STEP, model).tokens()
     switch(STEP)
     with pytest.raises(RuntimeError, match="transformers ModelOutput gave a"):
-        loops.own_loop(ORIGINAL, model).tokens()
+        own_loop(ORIGINAL, model).tokens()
     with pytest.raises(RuntimeError, match="slots only gave a"):
-        loops.own_loop(SLOTS, model).tokens()
+        own_loop(SLOTS, model).tokens()
 
 
 def test_installed_before_there_is_nothing_to_measure() -> None:
     with (
         fastoutputs.installed(),
         pytest.raises(RuntimeError, match="no original to measure"),
-        loops.switching(),
+        switching(),
     ):
         pass
