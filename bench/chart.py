@@ -16,8 +16,8 @@ from .cases import CASES
 from .contenders import ORIGINAL, SLOTS, STEP
 from .curves import DATACLASS, DICT, NAMES, TUPLE, Panel, conditions
 from .curves import PANELS as CURVES
-from .report import HEADINGS, times
 from .targets import Results
+from .text import HEADINGS, times
 
 PANELS = ("make", "read", "set", "index", "key", "to_tuple")
 COLUMNS = 3

@@ -36,7 +36,7 @@ from fastoutputs.cli.timing import (
 from . import contenders
 from .cases import CASES, Value, names, statement
 from .contenders import FIELDS, ORIGINAL, SLOTS, STEP, Contender
-from .report import markdown_table
+from .text import markdown_table
 
 STRUCT, DATACLASS, DICT, TUPLE = "msgspec.Struct", "slots dataclass", "dict", "tuple literal"
 NAMES = (STEP, SLOTS, ORIGINAL, STRUCT, DATACLASS, DICT, TUPLE)

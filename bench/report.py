@@ -18,15 +18,11 @@ from rich.markdown import Markdown as RichMarkdown
 from rich.table import Table
 from rich.text import Text
 
-from fastoutputs.cli.timing import readable
-
 from .cases import CASES
-from .contenders import ORIGINAL, SLOTS, STEP, Missing
+from .contenders import SLOTS, STEP, Missing
+from .readme import GLANCE_CASES, GLANCE_NAMES
 from .targets import TARGETS, Results
-
-# The rows and columns that say most, for a reader in a hurry.
-GLANCE_CASES = ("make", "read", "index", "key", "to_tuple", "allocated")
-GLANCE_NAMES = (ORIGINAL, STEP, SLOTS, "msgspec.Struct", "slots dataclass", "dict", "named tuple")
+from .text import HEADINGS, cell, markdown_table, ratio
 
 WIDTH = 150  # all contenders side by side
 
@@ -41,22 +37,6 @@ FACTS = (
 )
 LIBRARIES = ("transformers", "torch", "optree", "jax", "msgspec", "attrs", "pybind11", "pyperf")
 
-HEADINGS = {
-    STEP: "in\nstep",
-    SLOTS: "slots\nonly",
-    ORIGINAL: "trans-\nformers",
-    "tensordict tensorclass": "tensor-\nclass",
-    "msgspec.Struct": "msgspec\nStruct",
-    "msgspec.Struct gc=False": "Struct\nno gc",
-    "slots dataclass": "data-\nclass",
-    "attrs slots": "attrs\nslots",
-    "named tuple": "named\ntuple",
-    "SimpleNamespace": "Simple\nN'space",
-    "dict subclass": "dict\nsub-\nclass",
-    "tuple literal": "tuple\nliteral",
-    "py::class_": "py::\nclass_",
-}
-
 
 def machine() -> dict[str, str]:
     """The machine and the versions, without anything that tells where it stands."""
@@ -69,26 +49,6 @@ def machine() -> dict[str, str]:
         with suppress(importlib.metadata.PackageNotFoundError):
             found[f"version_{library}"] = importlib.metadata.version(library)
     return found | {f"build_{name}": str(value) for name, value in build_info().items()}
-
-
-def cell(case: str, value: float | None) -> str:
-    if value is None:
-        return ""
-    return f"{value:.0f} B" if CASES[case].unit == "byte" else readable(value)
-
-
-def times(value: float) -> str:
-    return f"{value:.0f}×" if value >= 20 else f"{value:.1f}×" if value >= 2 else f"{value:.2f}×"
-
-
-def ratio(value: float | None, base: float | None) -> str:
-    """How many times as much a peer costs: above 1 it is the dearer one."""
-    return times(value / base) if value is not None and base else ""
-
-
-def markdown_table(heading: list[str], rows: list[list[str]], align: str = "---:") -> str:
-    lines = [heading, ["---"] + [align] * (len(heading) - 1), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 @dataclass(frozen=True)
@@ -289,45 +249,3 @@ def html(markdown: str) -> str:
         '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>fastoutputs, measured</title>\n'
         f"<style>{STYLE}</style>\n<body>\n{body}</body>\n</html>\n"
     )
-
-
-# --- the README ----------------------------------------------------------------------------------
-
-README_MARKS = ("<!-- bench:begin -->", "<!-- bench:end -->")
-
-
-def readme_section(content: Mapping[str, Any]) -> str:
-    """The table and the chart of the README, from what a report's JSON holds."""
-    cases = {
-        key: {name: figure["best"] for name, figure in row.items()}
-        for key, row in content["cases"].items()
-    }
-    rows = [
-        [f"`{CASES[key].title}`", *(cell(key, cases[key].get(name)) for name in GLANCE_NAMES)]
-        for key in GLANCE_CASES
-    ]
-    make, size = cases["make"], cases["bytes"]
-    slots, step = (make[who] / make["msgspec.Struct"] for who in (SLOTS, STEP))
-    slower = (make[ORIGINAL] / make[who] for who in (SLOTS, STEP))
-    facts = content["machine"]
-    return "\n".join(
-        (
-            markdown_table(["", *GLANCE_NAMES], rows),
-            "",
-            "![How many times the cost of ours](bench/results/ratios.svg)",
-            "",
-            f"CPython {facts['python_version'].split()[0]}, one process, best of many rounds, loop taken off: compare "
-            "within a row.",
-            f"Making an output costs {slots:.2f} times a `msgspec.Struct` slots only and {step:.2f} times in step; the "
-            "original costs {:.0f} and {:.0f} times that.".format(*slower),
-            f"Five fields take {size[SLOTS]:.0f} bytes here. Written by `make bench`; all of it, with curves and "
-            "generation loops, in [bench/results/report.md](bench/results/report.md).",
-        )
-    )
-
-
-def write_readme(path: Path, content: Mapping[str, Any]) -> None:
-    begin, end = README_MARKS
-    before, _, rest = path.read_text(encoding="utf-8").partition(begin)
-    _, _, after = rest.partition(end)
-    path.write_text(f"{before}{begin}\n{readme_section(content)}\n{end}{after}", encoding="utf-8")

@@ -28,7 +28,7 @@ from fastoutputs.cli.timing import (
     take_turns,
 )
 
-from . import cases, contenders, report
+from . import cases, contenders, readme, report
 from .cases import CASES, Case, names, statement
 from .contenders import Contender, Missing
 
@@ -176,5 +176,5 @@ def main(arguments: list[str] | None = None) -> None:
         f"[dim]written to {output}: report.html, report.md, report.json, their charts, pyperf.json"
     )
     if is_record:
-        report.write_readme(README, found.content())
+        readme.write(README, found.content())
         console.print("[dim]the README's table is now that of this run")

@@ -140,12 +140,12 @@ def test_readme_says_what_the_record_says() -> None:
     """Its table is written by a full run, and by nothing else."""
     for library in ("rich", "pyperf", "markdown_it"):
         pytest.importorskip(library)
-    from bench import report, run
+    from bench import readme, run
 
     content = json.loads((run.RESULTS / "report.json").read_text(encoding="utf-8"))
-    begin, end = report.README_MARKS
+    begin, end = readme.MARKS
     section = run.README.read_text(encoding="utf-8").partition(begin)[2].partition(end)[0]
-    assert section.strip() == report.readme_section(content).strip()
+    assert section.strip() == readme.section(content).strip()
 
 
 def test_parts_alone(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from fastoutputs.cli.timing import readable
 
 from ..compiled import TUPLE
 from ..contenders import ORIGINAL, SLOTS, STEP
-from ..report import markdown_table, times
+from ..text import markdown_table, times
 from .kinds import OUTPUTS, PLAIN, PLAIN_STEP
 from .models import LAYERS, WIDTH
 
