@@ -36,6 +36,8 @@ import fastoutputs
 from fastoutputs import modeling_outputs as ours
 from fastoutputs.cli import bench
 from fastoutputs.integrations import install as integration
+from fastoutputs.integrations.install import InstallError
+from fastoutputs.integrations.references import Swap
 from fastoutputs.integrations.transformers import LIBRARY
 
 ORIGINAL = transformers.utils.ModelOutput
@@ -543,14 +545,14 @@ def test_a_transformers_without_the_original_is_refused_whole(
     bound = dict(vars(theirs))
     with monkeypatch.context() as patch:
         patch.setattr(sys.modules[LIBRARY.home], "ModelOutput", wrong)
-        with pytest.raises(integration.InstallError, match=r"no transformers\.utils"):
+        with pytest.raises(InstallError, match=r"no transformers\.utils"):
             fastoutputs.install()
     assert dict(vars(theirs)) == bound and not integration._active
     fastoutputs.install()
 
 
 def test_an_error_on_the_way_leaves_nothing_half_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    bound, real = dict(vars(theirs)), integration.Swap._in_modules
+    bound, real = dict(vars(theirs)), Swap._in_modules
 
     def fail(self: Any, find: Any, modules: Any) -> None:
         real(self, find, modules)
@@ -558,7 +560,7 @@ def test_an_error_on_the_way_leaves_nothing_half_installed(monkeypatch: pytest.M
             raise MemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr(integration.Swap, "_in_modules", fail)
+        patch.setattr(Swap, "_in_modules", fail)
         with pytest.raises(MemoryError):
             fastoutputs.install()
     assert dict(vars(theirs)) == bound and at("transformers.utils") is ORIGINAL

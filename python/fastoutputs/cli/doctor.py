@@ -8,7 +8,7 @@ import platform
 import sys
 
 from .. import build_info, install, uninstall
-from ..integrations.install import LIBRARIES, InstallError, find_library
+from ..integrations.library import LIBRARIES, InstallError, find_library
 from . import bench
 
 __all__ = ["main"]

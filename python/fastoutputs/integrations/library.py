@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import importlib.metadata
 import importlib.util
 import sys
@@ -11,8 +12,16 @@ from types import ModuleType
 
 from ..model_output import ModelOutput
 
-__all__ = ["InstallError", "Library", "NotInstalledError"]
+__all__ = [
+    "LIBRARIES",
+    "InstallError",
+    "Library",
+    "NotInstalledError",
+    "find_library",
+    "is_of_a_library",
+]
 
+LIBRARIES = ("transformers", "diffusers")  # a module beside this one for each
 
 Patch = Callable[[ModuleType], Callable[[], None]]
 """Changes a module, and returns what undoes that."""
@@ -64,3 +73,14 @@ class Library:
     def tested_versions(self) -> str:
         """In words."""
         return " and ".join(f"{major}.{minor}" for major, minor in self.tested)
+
+
+def find_library(name: str) -> Library:
+    """One of LIBRARIES."""
+    found: Library = importlib.import_module(f".{name}", __package__).LIBRARY
+    return found
+
+
+def is_of_a_library(module: str) -> bool:
+    """Whether a module of that name belongs to one of LIBRARIES."""
+    return module.partition(".")[0] in LIBRARIES

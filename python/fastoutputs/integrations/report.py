@@ -1,0 +1,53 @@
+"""What install() tells of what it has done."""
+
+from __future__ import annotations
+
+import dataclasses
+
+__all__ = ["Report"]
+
+
+@dataclasses.dataclass
+class Report:
+    """What install() has done so far; it grows as more of the library is imported."""
+
+    library: str
+    version: str
+    """Of the library."""
+    ours: dict[str, str] = dataclasses.field(default_factory=dict[str, str])
+    """Full name of a class -> why that name is bound to a class of fastoutputs now."""
+    rebuilt: list[str] = dataclasses.field(default_factory=list[str])
+    """Classes that keep their own definition, on the compiled base."""
+    failed: dict[str, str] = dataclasses.field(default_factory=dict[str, str])
+    """Classes left as they were -> why."""
+    modules: list[str] = dataclasses.field(default_factory=list[str])
+    """Modules in which a name was bound anew."""
+    live_instances: int = 0
+    """Outputs made before, which stay what they are."""
+    waiting: bool = False
+    """Whether the library is yet to be imported."""
+    diffusers: Report | None = None
+    """In the report on transformers: the one on diffusers, if that was asked for."""
+
+    def __str__(self) -> str:
+        return "\n".join(self._lines())
+
+    def _lines(self) -> list[str]:
+        what = f"{self.library} {self.version}:"
+        more = self.diffusers._lines() if self.diffusers else []
+        if self.waiting:
+            return [
+                f"{what} not imported yet; its output classes will be compiled ones from the start",
+                *more,
+            ]
+        lines = [
+            f"{what} {len(self.ours)} classes are those of fastoutputs, "
+            f"{len(self.rebuilt)} were made anew, in {len(self.modules)} modules"
+        ]
+        if self.live_instances:
+            lines.append(
+                f"{self.live_instances} outputs made before stay what they are: they are no "
+                "instances of the new classes"
+            )
+        lines += [f"left as it was: {name}: {why}" for name, why in self.failed.items()]
+        return lines + more
