@@ -35,9 +35,12 @@ from .contenders import Contender, Missing
 RESULTS = Path(__file__).parent / "results"
 README = Path(__file__).parent.parent / "README.md"
 
-PLACES = 4
+PLACES = 4  # in memory, where the code and the objects of a case are laid out anew
 PARTS = ("curves", "loops")
 """Modules that measure in ways of their own: `measure`, `steps` for the progress bar, `markdown`."""
+
+Raw = dict[str, dict[str, list[float]]]
+"""case -> contender -> one figure a round, in the unit of the case."""
 
 
 def entries(case: Case, peers: list[Contender]) -> tuple[list[Entry], Entry]:
@@ -54,14 +57,14 @@ def entries(case: Case, peers: list[Contender]) -> tuple[list[Entry], Entry]:
     return loops, Entry("empty", statement_loop("pass", {}))
 
 
-def measure(
+def measure_case(
     case: Case, peers: list[Contender], rounds: int, round_ns: float, shuffle: random.Random
 ) -> tuple[dict[str, list[float]], float]:
     """contender -> one figure a round, in the unit of the case; and the empty loop, taken off."""
     able = [peer for peer in peers if case.key in peer.does]
     if case.measure:
         return {peer.name: [case.measure(peer)] for peer in able}, 0.0
-    # Fresh code and fresh objects several times: where in memory they come to lie is a matter of luck.
+    # Where in memory code and objects come to lie is a matter of luck.
     rows: dict[str, list[float]] = {}
     bases = []
     for _ in range(PLACES):
@@ -73,7 +76,7 @@ def measure(
     return rows, min(bases)
 
 
-def suite(raw: dict[str, dict[str, list[float]]], machine: dict[str, str]) -> pyperf.BenchmarkSuite:
+def suite(raw: Raw, machine: dict[str, str]) -> pyperf.BenchmarkSuite:
     """The rounds as pyperf keeps them: `python -m pyperf show bench/results/pyperf.json`."""
     benchmarks = []
     for key, row in raw.items():
@@ -101,7 +104,7 @@ def load_parts(chosen: Iterable[str]) -> tuple[dict[str, Any], list[Missing]]:
     return found, missing
 
 
-def main(arguments: list[str] | None = None) -> None:
+def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer, shorter rounds: a first look")
     parser.add_argument("--case", action="append", choices=CASES, help="only this case; repeatable")
@@ -111,22 +114,21 @@ def main(arguments: list[str] | None = None) -> None:
         type=Path,
         help="folder to write to (default: bench/results, if all is measured)",
     )
-    options = parser.parse_args(arguments)
-    # A quick or partial run does not overwrite the record, unless told where to write.
-    all_of_it = not (options.case or options.part)
-    is_record = all_of_it and not options.quick and not options.output
-    output = options.output or (RESULTS if is_record else None)
+    return parser.parse_args(arguments)
 
-    rounds, round_ns = (15, 0.5e6) if options.quick else (60, 2e6)
-    chosen, left_out = cases.load(options.case or (CASES if all_of_it else ()))
-    parts, without = load_parts(options.part or (PARTS if all_of_it else ()))
-    peers, missing = contenders.load()
-    console = Console()
-    console.width = max(console.width, report.WIDTH)
+
+def measure_all(
+    console: Console,
+    chosen: list[Case],
+    parts: dict[str, Any],
+    peers: list[Contender],
+    quick: bool,
+) -> tuple[Raw, list[float], list[report.Section]]:
+    """The cases, what the empty loop took in each, and the parts; with a progress bar."""
+    rounds, round_ns = (15, 0.5e6) if quick else (60, 2e6)
     shuffle = random.Random(0)
-    raw: dict[str, dict[str, list[float]]] = {}
+    raw: Raw = {}
     empty_loop: list[float] = []
-
     columns = (
         TextColumn("[bold]{task.description:<22}"),
         BarColumn(),
@@ -134,7 +136,7 @@ def main(arguments: list[str] | None = None) -> None:
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=console, transient=True) as progress:
-        total = len(chosen) + sum(part.steps(options.quick) for part in parts.values())
+        total = len(chosen) + sum(part.steps(quick) for part in parts.values())
         task = progress.add_task("", total=total)
 
         def step(title: str) -> None:
@@ -142,12 +144,28 @@ def main(arguments: list[str] | None = None) -> None:
 
         for case in chosen:
             step(case.title)
-            raw[case.key], base = measure(case, peers, rounds, round_ns, shuffle)
+            raw[case.key], base = measure_case(case, peers, rounds, round_ns, shuffle)
             empty_loop += [base] if base else []
         sections = []
         for name, part in parts.items():
-            results = part.measure(quick=options.quick, advance=step)
+            results = part.measure(quick=quick, advance=step)
             sections.append(report.Section(name, results, part.markdown(results)))
+    return raw, empty_loop, sections
+
+
+def main(arguments: list[str] | None = None) -> None:
+    options = parse(arguments)
+    # A quick or partial run does not overwrite the record, unless told where to write.
+    all_of_it = not (options.case or options.part)
+    is_record = all_of_it and not options.quick and not options.output
+    output = options.output or (RESULTS if is_record else None)
+
+    chosen, left_out = cases.load(options.case or (CASES if all_of_it else ()))
+    parts, without = load_parts(options.part or (PARTS if all_of_it else ()))
+    peers, missing = contenders.load()
+    console = Console()
+    console.width = max(console.width, report.WIDTH)
+    raw, empty_loop, sections = measure_all(console, chosen, parts, peers, options.quick)
 
     best: dict[str, dict[str, float]] = {}
     median: dict[str, dict[str, float]] = {}
@@ -158,11 +176,11 @@ def main(arguments: list[str] | None = None) -> None:
     found = report.Report(
         best,
         median,
-        [peer.name for peer in peers],
-        missing + left_out + without,
-        report.machine(),
-        empty_loop,
-        sections,
+        order=[peer.name for peer in peers],
+        missing=missing + left_out + without,
+        machine=report.machine(),
+        empty_loop=empty_loop,
+        sections=sections,
     )
     found.show(console)
 

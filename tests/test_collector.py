@@ -1,4 +1,4 @@
-"""Lifetimes: reference counts, cycles, weak references, finalizers, growth, threads."""
+"""Lifetimes and memory: reference counts, cycles, weak references, finalizers, sizes, growth."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import functools
 import gc
 import pickle
 import sys
-import threading
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, make_dataclass, replace
@@ -16,7 +15,7 @@ from typing import Any
 import pytest
 from containers import HELD_ONCE, Kind
 
-from fastoutputs import ModelOutput, _core, slots_only
+from fastoutputs import _core, slots_only
 
 
 class Value:
@@ -208,8 +207,14 @@ def test_size(ours: Kind) -> None:
         return sys.getsizeof(cls())
 
     assert [of(n) - of(1) for n in (2, 3, 10)] == [8, 16, 72]
-    out = ours.Extended(1, 2)
-    assert sys.getsizeof(out) <= (140 if ours.name == "slots_only" else 400)
+    # 3.11 has the place for plain attributes before the instance, and there it takes two pointers.
+    five_fields = 136 if sys.version_info[:2] == (3, 11) else 128
+    out = ours.Extended(1)
+    if ours.name == "slots_only":
+        assert sys.getsizeof(out) == five_fields
+    else:
+        table = sys.getsizeof({"loss": 1}) - sys.getsizeof({})
+        assert five_fields + table <= sys.getsizeof(out) <= 400
     before = sys.getsizeof(out)
     for i in range(20):
         out[f"extra{i}"] = i
@@ -522,42 +527,3 @@ def test_a_million_come_and_go_without_growth(ours: Kind) -> None:
     before = resident()
     cycle(1_000_000)
     assert resident() - before < 512
-
-
-def test_threads_share_outputs(ours: Kind) -> None:
-    shared, errors = ours.Out(1, 2), []
-    start = threading.Barrier(4)
-
-    def work(number: int) -> None:
-        start.wait()
-        try:
-            for i in range(3000):
-                shared.hidden_states = None if i % 3 else number
-                shared[f"extra{i % 2}"] = i
-                assert shared.loss == 1 and shared[0] == 1
-                assert shared.to_tuple()[:2] == (1, 2) and list(shared)[:2] == ["loss", "logits"]
-                assert dict(ours.Out(i, attentions=number)) == {"loss": i, "attentions": number}
-        except Exception as error:  # reported by the main thread
-            errors.append(error)
-
-    threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert [e for e in errors if "new key during iteration" not in str(e)] == []
-
-
-def test_slots_only_is_of_one_thread() -> None:
-    @dataclass
-    class Out(ModelOutput):
-        a: Any = None
-        b: Any = None
-
-    sizes = []
-    with slots_only():
-        other = threading.Thread(target=lambda: sizes.append(dict.__len__(Out(1))))
-        other.start()
-        other.join()
-        sizes.append(dict.__len__(Out(1)))
-    assert sizes == [1, 0]

@@ -71,14 +71,17 @@ REFUSED = {
     "|=": lambda out: exec("out |= {'loss': 2}", {"out": out}),
     "delattr": lambda out: delattr(out, "loss"),
     "vars": lambda out: out.__dict__.pop("loss"),
+    "vars popitem": lambda out: out.__dict__.popitem(),
     "vars clear": lambda out: out.__dict__.clear(),
 }
 
 
+@pytest.mark.parametrize("extra", [True, False])
 @pytest.mark.parametrize("name", REFUSED)
-def test_refused_with_the_remedy(ours: Kind, name: str) -> None:
+def test_refused_with_the_remedy(ours: Kind, name: str, extra: bool) -> None:
     out = ours.Out(1, 2)
-    out["extra"] = 3
+    if extra:
+        out["extra"] = 3
     before = state(out)
     with pytest.raises(OutputMutationError, match=r"Out\b.*(set|dict\(output\))") as caught:
         REFUSED[name](out)
@@ -92,6 +95,17 @@ def test_a_key_that_is_no_string_is_refused_whole(ours: Kind) -> None:
     for key in (5, None, ("loss",), b"loss"):
         with pytest.raises(TypeError, match="attribute name must be string, not"):
             out[key] = 2
+    assert state(out) == before
+
+
+@pytest.mark.parametrize(("name", "value"), [("__dict__", 5), ("__class__", dict)])
+def test_a_dict_or_class_that_does_not_fit_is_refused_whole(
+    ours: Kind, name: str, value: Any
+) -> None:
+    out = ours.Out(1, attentions=2)
+    before = state(out)
+    with pytest.raises(TypeError):
+        setattr(out, name, value)
     assert state(out) == before
 
 

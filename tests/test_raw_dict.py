@@ -188,34 +188,6 @@ def test_the_block_is_for_what_it_makes(reader: ModuleType) -> None:
     assert_in_step(cls(1), reader)
 
 
-def test_a_refused_operation_changes_nothing(ours: Kind, reader: ModuleType) -> None:
-    for extra in (False, True):
-        out = ours.Out(1, attentions=2)
-        if extra:
-            out["extra"] = 3
-        before = reader.walk(out), list(out.items()), dict(vars(out))
-        for operation in (
-            lambda: out.pop("loss"),
-            lambda: out.popitem(),
-            lambda: out.clear(),
-            lambda: out.update(loss=5),
-            lambda: out.setdefault("logits", 5),
-            lambda: out.__ior__({"loss": 5}),
-            lambda: out.__delitem__("loss"),
-            lambda: out.__setitem__(5, 5),
-            lambda: out.__setitem__(("loss",), 5),
-            lambda: delattr(out, "loss"),
-            lambda: vars(out).popitem(),
-            lambda: vars(out).pop("loss"),
-            lambda: setattr(out, "__dict__", 5),
-            lambda: setattr(out, "__class__", dict),
-        ):
-            with pytest.raises(TypeError):
-                operation()
-            assert (reader.walk(out), list(out.items()), dict(vars(out))) == before
-            check(ours, out, reader)
-
-
 OPERATIONS = {
     "attribute": lambda kind, out, name, value: setattr(out, name, value),
     "key": lambda kind, out, name, value: out.__setitem__(name, value),

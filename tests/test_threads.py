@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from containers import FREE_THREADED, Kind
 
-from fastoutputs import slots_only
+from fastoutputs import ModelOutput, slots_only
 
 THREADS, STEPS = 8, 10_000
 GIL = getattr(sys, "_is_gil_enabled", lambda: True)()
@@ -142,6 +142,21 @@ def test_outputs_of_one_thread_are_its_own(ours: Kind) -> None:
             assert dict.__len__(out) == (2 if in_step else 0)
 
     together(work)
+
+
+def test_a_block_of_slots_only_is_of_one_thread() -> None:
+    @dataclass
+    class Out(ModelOutput):
+        a: Any = None
+        b: Any = None
+
+    sizes = []
+    with slots_only():
+        other = threading.Thread(target=lambda: sizes.append(dict.__len__(Out(1))))
+        other.start()
+        other.join()
+        sizes.append(dict.__len__(Out(1)))
+    assert sizes == [1, 0]
 
 
 @pytest.mark.usefixtures("restless")

@@ -24,7 +24,7 @@ try:
     import torch
     from torch._dynamo.testing import CompileCounter
 
-    from fastoutputs.integrations import dynamo
+    from fastoutputs.integrations import substitutes
 except ImportError:
     torch = None
 
@@ -160,7 +160,7 @@ METHODS = {*programs.OPERATORS, *TWINS}
 
 def substituted(cls: Any) -> tuple[Any, Functions]:
     """What a trace makes of the class, as plain Python: a dict with the substitutes as its methods."""
-    found = dynamo.substitutes()
+    found = substitutes.substitutes()
     methods = {
         name: found[twins.compiled.get(name) or getattr(ModelOutput, name)] for name in METHODS
     }
@@ -203,10 +203,10 @@ def test_operators_twins_substitutes_and_traces_agree(
     assert result(*by_twins) == expected
     if not torch:
         return
-    plain_dict, substitutes = substituted(cls)
+    plain_dict, functions = substituted(cls)
     layouts = SimpleNamespace(layout=lambda _: _core.layout(cls))
-    with mock.patch.object(dynamo, "_core", layouts):
-        by_substitutes = result(*by_functions(plain_dict, substitutes), base == "in_step")
+    with mock.patch.object(substitutes, "_core", layouts):
+        by_substitutes = result(*by_functions(plain_dict, functions), base == "in_step")
         assert by_substitutes == (*expected[:2], expected[2] if base == "in_step" else None)
     torch._dynamo.reset()
     compiles = CompileCounter()

@@ -159,7 +159,7 @@ def tf_cases() -> Cases:
         return [out, again]
 
     def fit_and_predict(head: str, own_loss: bool = True) -> Any:
-        """By the model's own loss or by Keras'. (need 4)"""
+        """By the model's own loss or by Keras'."""
         one = fresh(head)
         loss = tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         options = {} if own_loss else {"loss": loss}
@@ -186,7 +186,7 @@ def tf_cases() -> Cases:
         return saved(one, given | {"token_type_ids": np.zeros_like(given["input_ids"])})
 
     def served_less() -> Any:
-        """Serving empties by key what the config does not ask for, and reads it by key. (need 3)"""
+        """Serving empties by key what the config does not ask for, and reads it by key."""
         one = model("Model")
         return one.serving_output(one(INPUTS, **EVERYTHING))
 
@@ -207,7 +207,7 @@ def tf_cases() -> Cases:
         return one(**INPUTS, encoder_hidden_states=state, use_cache=True, **EVERYTHING)
 
     def given_outputs() -> Any:
-        """As keywords models take outputs and tuples, but not just anything. (need 4)"""
+        """As keywords models take outputs and tuples, but not just anything."""
         one = encoder_decoder()
         encoded = one.encoder(**INPUTS)
         made = transformers.modeling_tf_outputs.TFBaseModelOutput(encoded.last_hidden_state)
@@ -266,7 +266,7 @@ def tf_cases() -> Cases:
     yield "generate", generated
     decoded = {f"decoder_{name}": array for name, array in INPUTS.items()}
     yield "encoder and decoder", lambda: encoder_decoder()({**INPUTS, **decoded})
-    # Its config has no use_cache, so serving takes the cache out again, by key. (need 3)
+    # Its config has no use_cache, so serving takes the cache out again, by key.
     yield (
         "encoder and decoder, saved",
         lambda: saved(encoder_decoder(num_hidden_layers=1), {**INPUTS, **decoded}),
