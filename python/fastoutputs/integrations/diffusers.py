@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..model_output import ModelOutput
-from .library import Library
+from .library import Generation, Library
 
 __all__ = ["LIBRARY", "BaseOutput"]
 
@@ -26,4 +26,21 @@ LIBRARY = Library(
     base="BaseOutput",
     compiled=BaseOutput,
     tested=((0, 42),),
+    generations=(
+        Generation.of(
+            {
+                "__init_subclass__": "ba1a51cc8931",
+                "__post_init__": "a470c576e032",
+                "__delitem__": "b8d3ea9e747b",
+                "setdefault": "74fcbd3f58f3",
+                "pop": "f0f13e15ba64",
+                "update": "07749b6676e4",
+                "__getitem__": "02f0b3ef8818",
+                "__setattr__": "f13d15dc903a",
+                "__setitem__": "b55c120ce09d",
+                "__reduce__": "a9cd791c6f6e",
+                "to_tuple": "9ca2d6a6bfd6",
+            }
+        ),
+    ),
 )

@@ -1,16 +1,19 @@
 """Make transformers, and diffusers, return compiled outputs: install(), uninstall(), installed().
 
 Before a library is imported there is little to do: the base of its output classes is replaced as soon
-as it is defined, and every class derived from it then is a compiled one. Afterwards each class is made
-anew on the compiled base (`rebuild`) and put where the old one was (`references`). In both cases a
-class that declares just what one of ours does (`Library.twins`) becomes ours (`replacements`).
+as it is defined, and the library then defines its classes on the compiled base. Afterwards each class is
+rebuilt on the compiled base, from the library's own definition (`rebuild`), and put where the old one was
+(`references`). Either way a class of fastoutputs that declares the same fields means the library's class
+while installed (`Library.shared`).
+
+What the library's own base does is compared with what is known of it (`known_base`); unknown parts are
+carried over and run as written (`carried_base`).
 
 Everything is prepared first; what goes wrong then has changed nothing.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
 
@@ -31,7 +34,6 @@ __all__ = [
 _MIRROR_DICT = "__fastoutputs_mirror_dict__"  # the container looks it up along the bases
 
 _active: dict[str, Installation] = {}  # by library, in the order in which they came
-_warned: set[tuple[str, str]] = set()
 
 
 def install(*, mirror_dict: bool = True, diffusers: bool = False) -> Report:
@@ -56,8 +58,6 @@ def install(*, mirror_dict: bool = True, diffusers: bool = False) -> Report:
     with lock:
         names = LIBRARIES if diffusers else LIBRARIES[:1]
         new = [Installation(find_library(name)) for name in names if name not in _active]
-        for installation in new:
-            _warn_if_untested(installation)
         try:
             for installation in new:
                 _active[installation.library.name] = installation
@@ -119,14 +119,3 @@ def _set_mirror_dict(enabled: bool) -> None:
         delattr(ModelOutput, _MIRROR_DICT)
     else:
         setattr(ModelOutput, _MIRROR_DICT, False)
-
-
-def _warn_if_untested(installation: Installation) -> None:
-    library, version = installation.library, installation.report.version
-    if not library.is_tested(version) and (library.name, version) not in _warned:
-        _warned.add((library.name, version))
-        warnings.warn(
-            f"fastoutputs is tested with {library.name} {library.tested_versions()}, not with "
-            f"{version}: what cannot be replaced stays as it is, and the report of install() names it",
-            stacklevel=3,
-        )

@@ -6,16 +6,18 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections import OrderedDict
+import warnings
 from collections.abc import Callable
 from functools import partial
 from types import ModuleType
 
 from ..model_output import ModelOutput, subclasses
+from .carried_base import carried_base
 from .imports import is_importing, when_imported
+from .known_base import Findings, compare
 from .library import InstallError, Library, is_of_a_library
 from .references import Swap
-from .replacements import is_made_anew, on_other_base, replacements
+from .replacements import on_other_base, replacements, same_classes, with_subclasses
 from .report import Report
 
 __all__ = ["Installation", "lock"]
@@ -23,17 +25,24 @@ __all__ = ["Installation", "lock"]
 lock = threading.RLock()
 """Held while anything is replaced or put back; an import, in any thread, may be what starts it."""
 
+ALIASES, NOTICE = "__fastoutputs_aliases__", "__fastoutputs_alias_used__"
+"""Attributes of an output class: what the container takes for the name of a field, and what it calls then."""
+
+_carried: dict[type, type] = {}  # made again, they would not be the classes that torch's trees know
+
 
 class Installation:
     """What is replaced in one library. In slots, where the search for references does not look."""
 
-    __slots__ = ("_forget", "_is_active", "_original", "_swaps", "library", "report")
+    __slots__ = ("_base", "_forget", "_is_active", "_original", "_replaced", "_swaps", "library", "report")
 
     def __init__(self, library: Library) -> None:
         self.library = library
         self.report = Report(library.name, library.version())
         self._is_active = False
         self._original: type | None = None
+        self._base: type = library.compiled
+        self._replaced: dict[type, type] = {}  # classes of the library -> what took their place
         self._swaps: list[Swap] = []
         self._forget: list[Callable[[], None]] = []
         home = sys.modules.get(library.home)
@@ -60,14 +69,22 @@ class Installation:
                 return
             library, report = self.library, self.report
             original = getattr(home, library.base, None)
-            if not (isinstance(original, type) and issubclass(original, OrderedDict)):
+            if not isinstance(original, type):
                 raise InstallError(
-                    f"{library.name} {report.version} has no {library.home}.{library.base} derived "
-                    "from OrderedDict; is another patch at work?"
+                    f"{library.name} {report.version} has no class {library.home}.{library.base}; "
+                    "is another patch at work? Nothing has been changed."
                 )
+            findings = compare(library, original)
             late, report.waiting = report.waiting, False
+            self._base = self._compiled_base(original, findings, vars(home).get(library.registry))
+            known_metaclass = type if findings.keeps_metaclass else type(original)
             self._original = original
-            classes = replacements(library, original, subclasses(original), report)
+            self._replaced = replacements(
+                {original: self._base}, subclasses(original), report, known_metaclass
+            )
+            classes = dict(self._replaced)
+            for name in library.shared:
+                classes = {**classes, **self._shared(name, classes)}
             swap = Swap()
             self._swaps.append(swap)
             if late:  # nobody else can have seen it
@@ -75,28 +92,65 @@ class Installation:
             else:
                 swap.everywhere(classes, vars(home).get(library.registry))
             self._note(swap)
-            for name in library.twins:
-                if name not in sys.modules:
-                    self._forget.append(when_imported(name, self._use_twins))
+            for name, our_name in library.shared.items():
+                if name not in sys.modules or our_name not in sys.modules:
+                    for module in (name, our_name):
+                        self._forget.append(when_imported(module, partial(self._share, name)))
             for name, change in library.patches.items():
                 self._forget.append(when_imported(name, partial(self._patch, change)))
 
-    def _use_twins(self, module: ModuleType) -> None:
-        """Bind our classes in a module that has just defined, on our base, what we declare, too."""
+    def _compiled_base(self, original: type, findings: Findings, registry: object) -> type:
+        """The library's compiled base; where there is something unknown, a class of its own with that."""
+        generation, base = findings.generation, self.library.compiled
+        if findings.unknown:
+            self.report.unknown = list(findings.unknown)
+            if original not in _carried:
+                _carried[original] = carried_base(
+                    original, base, findings.carried, findings.keeps_metaclass, registry
+                )
+            base = _carried[original]
+            warnings.warn(
+                f"{self.library.name} {self.report.version} has parts in {original.__qualname__} that "
+                f"fastoutputs does not know: {', '.join(findings.unknown)}. Outputs stay correct, as these "
+                "run as written, but are slower. Upgrade fastoutputs, or see `fastoutputs doctor`.",
+                stacklevel=2,
+            )
+        if generation.aliases:
+            attributes = {ALIASES: dict(generation.aliases)}
+            if generation.notice is not None:
+                attributes[NOTICE] = staticmethod(generation.notice(original))
+            for name, value in attributes.items():
+                setattr(base, name, value)
+                self._forget.append(partial(delattr, base, name))
+        return base
+
+    def _shared(
+        self, name: str, replaced: dict[type, type], just_run: ModuleType | None = None
+    ) -> dict[type, type]:
+        """What classes of ours, and those derived from them, mean beside the library's module of this name."""
+        ours, theirs = sys.modules.get(self.library.shared[name]), sys.modules.get(name)
+        if ours is None or theirs is None:
+            return {}
+        if any(is_importing(module) for module in (ours, theirs) if module is not just_run):
+            return {}
+        same = same_classes(ours, theirs, replaced)
+        self.report.shared.update(
+            (f"{mine.__module__}.{mine.__name__}", f"{name}.{mine.__name__}") for mine in same
+        )
+        return with_subclasses(same, self.report)
+
+    def _share(self, name: str, module: ModuleType) -> None:
+        """Once both modules are there, let our names mean the library's classes; module has just run."""
         with lock:
-            if not self._is_active or self._original is None:
-                return
-            defined = [
-                cls
-                for cls in subclasses(self.library.compiled)
-                if cls.__module__ == module.__name__ and vars(module).get(cls.__name__) is cls
-            ]
-            classes = replacements(self.library, self._original, defined, self.report)
-            classes.pop(self._original, None)
-            swap = Swap()
-            self._swaps.append(swap)
-            swap.in_modules(classes, [module])
-            self._note(swap)
+            classes = self._shared(name, {}, module) if self._is_active else {}
+            if classes:
+                swap = Swap()
+                self._swaps.append(swap)
+                if module.__name__ == name:
+                    swap.everywhere(classes)
+                else:  # nobody else can have seen ours
+                    swap.in_modules(classes, [module])
+                self._note(swap)
 
     def _patch(
         self, change: Callable[[ModuleType], Callable[[], None]], module: ModuleType
@@ -119,39 +173,17 @@ class Installation:
             swap.undo()
         if self._original is None:
             return
-        compiled, twins = self.library.compiled, self._bound_twins()
+        theirs = {new: old for old, new in self._replaced.items()}
         # Classes that the libraries defined in the meantime, on our base.
-        back: dict[type, type] = {compiled: self._original}
-        for cls in subclasses(compiled):
-            if is_of_a_library(cls.__module__) and not is_made_anew(cls):
-                theirs = (twins.get(base, base) for base in cls.__bases__)
-                bases = tuple(back.get(base, base) for base in theirs)
+        back: dict[type, type] = {}
+        for cls in subclasses(self._base):
+            if is_of_a_library(cls.__module__) and cls not in theirs:
+                bases = tuple(back.get(base, theirs.get(base, base)) for base in cls.__bases__)
                 if not any(issubclass(base, ModelOutput) for base in bases):
                     back[cls] = on_other_base(cls, bases)
-        del back[compiled]  # others may well mean ours
         swap = Swap()
         if back:
             swap.everywhere(back)
         # What their modules imported in the meantime.
-        names: dict[type, type] = {compiled: self._original}
-        names.update((ours, back.get(theirs, theirs)) for ours, theirs in twins.items())
         modules = [module for name, module in list(sys.modules.items()) if is_of_a_library(name)]
-        swap.in_modules(names, modules)
-
-    def _bound_twins(self) -> dict[type, type]:
-        """Each of our classes -> the class that a module of the library has in its place."""
-        found: dict[type, type] = {}
-        for name, our_name in self.library.twins.items():
-            module, ours = sys.modules.get(name), sys.modules.get(our_name)
-            if module is None or ours is None:
-                continue
-            for cls in list(vars(ours).values()):
-                if (
-                    isinstance(cls, type)
-                    and issubclass(cls, ModelOutput)
-                    and cls is not ModelOutput
-                ):
-                    theirs = vars(module).get(cls.__name__, cls)
-                    if theirs is not cls:
-                        found[cls] = theirs
-        return found
+        swap.in_modules(theirs, modules)

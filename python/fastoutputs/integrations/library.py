@@ -9,11 +9,13 @@ import importlib.util
 import sys
 from collections.abc import Callable, Mapping
 from types import ModuleType
+from typing import Any
 
 from ..model_output import ModelOutput
 
 __all__ = [
     "LIBRARIES",
+    "Generation",
     "InstallError",
     "Library",
     "NotInstalledError",
@@ -36,6 +38,23 @@ class NotInstalledError(InstallError, ImportError):
 
 
 @dataclasses.dataclass(frozen=True)
+class Generation:
+    """One form that the base of a library's output classes had in tested releases."""
+
+    parts: Mapping[str, frozenset[str]]
+    """Each part -> the fingerprints that `known_base` gives it there; the compiled container does the same."""
+    aliases: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
+    """Old name of a field -> its name."""
+    notice: Callable[[type], Callable[[type, str, str], object]] | None = None
+    """Of the base: what to call when an alias is used, with the class, the old name and the new one."""
+
+    @classmethod
+    def of(cls, parts: Mapping[str, str], **what_else: Any) -> Generation:
+        """With the fingerprints of each part in one text."""
+        return cls({name: frozenset(text.split()) for name, text in parts.items()}, **what_else)
+
+
+@dataclasses.dataclass(frozen=True)
 class Library:
     name: str
     """By which it is imported, and installed."""
@@ -47,7 +66,11 @@ class Library:
     """What takes its place."""
     tested: tuple[tuple[int, int], ...]
     """The versions that the tests run."""
-    twins: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
+    generations: tuple[Generation, ...]
+    """What is known of the base."""
+    assumed: frozenset[str] = frozenset()
+    """Functions beside the base that the container has counterparts of; their own source does not matter."""
+    shared: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
     """Where the library declares what we declare, too: its module -> ours."""
     patches: Mapping[str, Patch] = dataclasses.field(default_factory=dict[str, Patch])
     """What else has to change: a module of the library -> what changes it."""
@@ -72,7 +95,7 @@ class Library:
 
     def tested_versions(self) -> str:
         """In words."""
-        return " and ".join(f"{major}.{minor}" for major, minor in self.tested)
+        return ", ".join(f"{major}.{minor}" for major, minor in self.tested)
 
 
 def find_library(name: str) -> Library:

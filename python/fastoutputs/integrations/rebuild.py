@@ -15,7 +15,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-__all__ = ["rebuild"]
+__all__ = ["Methods", "rebuild"]
 
 # What belongs to the class object itself, or is made anew with it.
 _NOT_COPIED = {
@@ -45,7 +45,7 @@ def _is_generated(value: Any) -> bool:
     return isinstance(value, types.FunctionType) and value.__code__.co_filename == "<string>"
 
 
-class _Methods:
+class Methods:
     """Copies functions so that a `super()` or `__class__` in them means the new class."""
 
     def __init__(self, cls: type) -> None:
@@ -134,14 +134,14 @@ def _decorator(cls: type) -> Callable[[type], type] | None:
     return lambda new: dataclasses.dataclass(**options)(new)
 
 
-def rebuild(cls: type, bases: tuple[type, ...]) -> type:
+def rebuild(cls: type, bases: tuple[type, ...], without: type = type) -> type:
     """A class with the name, body and dataclass options of cls, on other bases.
 
-    TypeError if cls cannot be made twice: its metaclass or an __init_subclass__ refuses.
+    It has the metaclass of cls, unless that is `without`. TypeError if cls cannot be made twice: its metaclass or an __init_subclass__ refuses.
     """
     own = vars(cls)
     decorator = _decorator(cls)
-    methods = _Methods(cls)
+    methods = Methods(cls)
     fields: dict[str, dataclasses.Field[Any]] = getattr(cls, "__dataclass_fields__", {})
     annotations = _own_annotations(cls)
     slots = own.get("__slots__", ())
@@ -163,7 +163,7 @@ def rebuild(cls: type, bases: tuple[type, ...]) -> type:
             body[name] = declared
         elif name in body and _is_slot(body[name]):
             del body[name]  # the compiled container's own descriptor of the field
-    metaclass = {} if type(cls) is type else {"metaclass": type(cls)}
+    metaclass = {} if type(cls) in (type, without) else {"metaclass": type(cls)}
     new = types.new_class(cls.__name__, bases, metaclass, lambda namespace: namespace.update(body))
     methods.belong_to(new)
     return decorator(new) if decorator is not None else new

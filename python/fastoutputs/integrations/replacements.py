@@ -1,4 +1,4 @@
-"""What each class of a library becomes: ours, if that declares the same; else itself on the other base."""
+"""What each class of a library becomes: itself, rebuilt on the compiled base, and back again."""
 
 # Classes and values here are anyone's, so their types are not known.
 # pyright: basic
@@ -6,79 +6,81 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Iterable
-from importlib import import_module
+from collections.abc import Iterable, Mapping
+from types import ModuleType
 from typing import Any
 
-from .library import Library
+from ..model_output import ModelOutput, subclasses
 from .rebuild import rebuild
 from .report import Report
 
-__all__ = ["is_made_anew", "on_other_base", "replacements"]
+__all__ = ["full_name", "on_other_base", "replacements", "same_classes", "with_subclasses"]
 
 
 def replacements(
-    library: Library, original: type, classes: Iterable[type], report: Report
+    found: Mapping[type, type], classes: Iterable[type], report: Report, without: type = type
 ) -> dict[type, type]:
-    """What each class becomes, bases before the classes derived from them; the report is told."""
-    found: dict[type, type] = {original: library.compiled}
+    """`found`, and what each class becomes where its bases do; bases come before the classes derived from them.
+
+    A metaclass called `without` is left out, and the report is told.
+    """
+    result = dict(found)
+    failed: set[type] = set()
     for cls in classes:
-        bases = tuple(found.get(base, base) for base in cls.__bases__)
-        twin = _twin(library, cls, bases)
-        if twin is not None:
-            found[cls] = twin
-            report.ours[_full_name(cls)] = "same fields, order and defaults"
-        elif any(issubclass(base, original) for base in bases):
-            report.failed[_full_name(cls)] = "one of its bases could not be replaced"
+        if cls in result:
+            continue
+        bases = tuple(result.get(base, base) for base in cls.__bases__)
+        if failed.intersection(bases):
+            failed.add(cls)
+            report.failed[full_name(cls)] = "one of its bases could not be replaced"
         elif bases != cls.__bases__:
             try:
-                found[cls] = on_other_base(cls, bases)
+                result[cls] = on_other_base(cls, bases, without)
             except Exception as error:
-                report.failed[_full_name(cls)] = f"{type(error).__name__}: {error}"
+                failed.add(cls)
+                report.failed[full_name(cls)] = f"{type(error).__name__}: {error}"
             else:
-                report.rebuilt.append(_full_name(cls))
+                report.rebuilt.append(full_name(cls))
+    return result
+
+
+def same_classes(
+    ours: ModuleType, theirs: ModuleType, replaced: Mapping[type, type]
+) -> dict[type, type]:
+    """Each class that our module defines -> the compiled one of its name there, if both declare the same."""
+    found = {}
+    for name, mine in list(vars(ours).items()):
+        other = vars(theirs).get(name)
+        other = replaced.get(other, other) if isinstance(other, type) else None
+        if (
+            _is_compiled(mine)
+            and _is_compiled(other)
+            and mine is not other
+            and mine.__module__ == ours.__name__
+            and _declared(mine) == _declared(other)
+        ):
+            found[mine] = other
     return found
 
 
-def _twin(library: Library, cls: type, bases: tuple[type, ...]) -> type | None:
-    """Our class of that name, if it declares the same, and nothing else, on the same bases."""
-    name = library.twins.get(cls.__module__)
-    if name is None or "__dataclass_fields__" not in vars(cls):
-        return None
-    try:
-        ours = getattr(import_module(name), cls.__name__, None)
-    except ImportError:
-        return None
-    if not (isinstance(ours, type) and ours.__bases__ == bases):
-        return None
-    same = _declared(ours) == _declared(cls) and not _own_methods(cls)
-    return ours if same and _is_frozen(ours) == _is_frozen(cls) else None
+def _is_compiled(cls: Any) -> bool:
+    return isinstance(cls, type) and issubclass(cls, ModelOutput) and dataclasses.is_dataclass(cls)
 
 
-def _full_name(cls: type) -> str:
+def with_subclasses(classes: Mapping[type, type], report: Report) -> dict[type, type]:
+    """And what the classes derived from them become, on the other classes."""
+    derived = dict.fromkeys(cls for mine in classes for cls in subclasses(mine))
+    return replacements(classes, derived, report)
+
+
+def full_name(cls: type) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
-def _declared(cls: Any) -> list[tuple[Any, ...]]:
-    return [
+def _declared(cls: Any) -> tuple[bool, list[tuple[Any, ...]]]:
+    return bool(cls.__dataclass_params__.frozen), [
         (field.name, field.default, field.default_factory, field.init, field.kw_only)
         for field in dataclasses.fields(cls)
-    ]
-
-
-def _is_frozen(cls: Any) -> bool:
-    return bool(cls.__dataclass_params__.frozen)
-
-
-def _own_methods(cls: type) -> list[str]:
-    """What the class body defines beside fields, and what a decorator did not put there."""
-    fields = {field.name for field in dataclasses.fields(cls)}
-    return [
-        name
-        for name in vars(cls)
-        if name not in fields
-        and not name.startswith("__")
-        and name not in ("_flax_dataclass", "replace")
     ]
 
 
@@ -103,17 +105,12 @@ class _Counterpart:
 _counterparts: dict[type, _Counterpart] = {}
 
 
-def is_made_anew(cls: type) -> bool:
-    """Whether it was made by on_other_base, or is what that was made of."""
-    return cls in _counterparts
-
-
-def on_other_base(cls: type, bases: tuple[type, ...]) -> type:
+def on_other_base(cls: type, bases: tuple[type, ...], without: type = type) -> type:
     """The class made anew, or the one that was made of it before."""
     known = _counterparts.get(cls)
     if known is not None and known.cls.__bases__ == bases and known.is_current(cls):
         return known.cls
-    made = rebuild(cls, bases)
+    made = rebuild(cls, bases, without)
     trees = sys.modules.get(f"{__package__}.torch")
     if trees is not None:
         trees.name_means(cls)  # the swap that follows can be undone

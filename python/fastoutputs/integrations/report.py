@@ -14,12 +14,15 @@ class Report:
     library: str
     version: str
     """Of the library."""
-    ours: dict[str, str] = dataclasses.field(default_factory=dict[str, str])
-    """Full name of a class -> why that name is bound to a class of fastoutputs now."""
     rebuilt: list[str] = dataclasses.field(default_factory=list[str])
-    """Classes that keep their own definition, on the compiled base."""
+    """Classes defined before install(), rebuilt from their own definition on the compiled base. Those that
+    the library defines later are on it from the start."""
+    shared: dict[str, str] = dataclasses.field(default_factory=dict[str, str])
+    """Name of a class of fastoutputs -> the library's class that it means while installed."""
     failed: dict[str, str] = dataclasses.field(default_factory=dict[str, str])
     """Classes left as they were -> why."""
+    unknown: list[str] = dataclasses.field(default_factory=list[str])
+    """Parts of the library's base that no tested release has: they run as written, in Python."""
     modules: list[str] = dataclasses.field(default_factory=list[str])
     """Modules in which a name was bound anew."""
     live_instances: int = 0
@@ -37,13 +40,17 @@ class Report:
         more = self.diffusers._lines() if self.diffusers else []
         if self.waiting:
             return [
-                f"{what} not imported yet; its output classes will be compiled ones from the start",
+                f"{what} not imported yet; its output classes will be compiled from the start",
                 *more,
             ]
         lines = [
-            f"{what} {len(self.ours)} classes are those of fastoutputs, "
-            f"{len(self.rebuilt)} were made anew, in {len(self.modules)} modules"
+            f"{what} {len(self.rebuilt)} output classes rebuilt, in {len(self.modules)} modules. "
+            "Those it imports later are compiled from the start"
         ]
+        if self.unknown:
+            lines.append(
+                f"not known, run as written, so outputs are slower: {', '.join(self.unknown)}"
+            )
         if self.live_instances:
             lines.append(
                 f"{self.live_instances} outputs made before stay what they are: they are no "
