@@ -9,6 +9,8 @@ import copy
 import dataclasses
 import functools
 import gc
+import json
+import os
 import pickle
 import platform
 import subprocess
@@ -19,6 +21,7 @@ import types
 import typing
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -187,6 +190,27 @@ def test_the_order_of_imports_does_not_matter(order: str) -> None:
         """,
         order,
     )
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a child process for each order")
+def test_any_order_of_install_and_imports_gives_the_same() -> None:
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("install_orders.py"))],
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    pictures = dict(map(json.loads, done.stdout.splitlines()))
+    assert len(pictures) == 24
+    first = pictures["install-own-theirs-model"]
+    assert len(first["same"]) > 25 and first["bert"] and first["compiled"]
+    assert first["own name"] and first["own class"][0] and first["node"]
+    assert "fastoutputs" in first["out"] and "fastoutputs" not in first["after"][0]
+    assert first["after"][2] == "fastoutputs.modeling_outputs"
+    for order, picture in pictures.items():
+        assert picture == first, order
 
 
 # --- references ----------------------------------------------------------------------------------

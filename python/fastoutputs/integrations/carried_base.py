@@ -42,23 +42,6 @@ class AsOrderedDict:
         elif not hasattr(self, key):  # a field that was set to None just before has no key any more
             raise KeyError(key)
 
-    def pop(self: Any, key: Any, *default: Any) -> Any:
-        items = dict(ModelOutput.items(self))
-        value = items.pop(key, *default)
-        if key in ModelOutput.keys(self):
-            AsOrderedDict.__delitem__(self, key)
-        return value
-
-    def popitem(self: Any, last: bool = True) -> tuple[Any, Any]:
-        if not len(self):
-            raise KeyError("dictionary is empty")
-        key = list(self)[-1 if last else 0]
-        return key, AsOrderedDict.pop(self, key)
-
-    def clear(self: Any) -> None:
-        for key in list(self):
-            AsOrderedDict.__delitem__(self, key)
-
     def update(self: Any, *args: Any, **kwargs: Any) -> None:
         for key, value in dict(*args, **kwargs).items():
             self[key] = value

@@ -38,11 +38,18 @@ def when_imported(name: str, action: Action) -> Callable[[], None]:
     with _lock:
         if module is None:
             _pending.setdefault(name, []).append(action)
-            if _finder not in sys.meta_path:
-                sys.meta_path.insert(0, _finder)
+            _come_first()
             return lambda: _forget(name, action)
     action(module)
     return lambda: None
+
+
+def _come_first() -> None:
+    """A finder that came before ours since then would load the module without our notice."""
+    if sys.meta_path[:1] != [_finder]:
+        if _finder in sys.meta_path:
+            sys.meta_path.remove(_finder)
+        sys.meta_path.insert(0, _finder)
 
 
 def _forget(name: str, action: Action) -> None:

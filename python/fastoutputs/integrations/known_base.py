@@ -10,6 +10,7 @@ of the same module that it calls, but for `Library.assumed`. Source that cannot 
 from __future__ import annotations
 
 import dataclasses
+import dis
 import hashlib
 import inspect
 import io
@@ -50,6 +51,7 @@ _LAYOUT = {
     tokenize.DEDENT,
     tokenize.ENDMARKER,
 }
+_DELETE_KEYS = {"__delitem__", "pop", "popitem", "clear"}
 _UNREADABLE = "?"
 
 
@@ -73,7 +75,8 @@ def compare(library: Library, base: type) -> Findings:
 
     def matches(generation: Generation) -> int:
         known = generation.parts
-        return sum(parts.get(name) in known[name] for name in known) - len(parts.keys() - known)
+        alike = sum(parts.get(name) in known[name] for name in known)
+        return alike - len(parts.keys() ^ known.keys())
 
     nearest = max(library.generations, key=matches)
     missing = sorted(nearest.parts.keys() - parts)
@@ -87,10 +90,16 @@ def compare(library: Library, base: type) -> Findings:
     carried = {name for name in unknown if name not in in_metaclass}
     own = {name: value for name, value in vars(base).items() if name in parts}
     while True:  # a known part that refers to a carried one cannot be the container's either
-        more = {name for name, value in own.items() if carried & set(_names(value))} - carried
+        more = {name for name, value in own.items() if carried & set(_uses(name, value))} - carried
         if not more:
             break
         carried |= more
+    deletes = [name for name in carried & _DELETE_KEYS if "super" in _names(own[name])]
+    if deletes:
+        raise InstallError(
+            f"{library.home}.{library.base} of this {library.name} deletes keys in {', '.join(deletes)}, and "
+            "a compiled output has a key for each field that is not None. Nothing has been changed."
+        )
     return Findings(
         nearest,
         tuple(unknown),
@@ -134,7 +143,8 @@ def parts_of(library: Library, base: type) -> dict[str, str]:
 
 def _body(cls: type) -> Iterator[tuple[str, Any]]:
     for name, value in vars(cls).items():
-        if name not in _NEUTRAL and not (name == "__hash__" and value is None):
+        is_slot = isinstance(value, types.MemberDescriptorType)  # of `__slots__`, which is a part
+        if name not in _NEUTRAL and not is_slot and not (name == "__hash__" and value is None):
             yield name, value
 
 
@@ -189,6 +199,13 @@ def _significant(source: str) -> str:
     return "".join(kept)
 
 
+def _uses(name: str, value: Any) -> Iterator[str]:
+    """The parts that one relies on."""
+    yield from _names(value)
+    if name == "__reduce__":  # a copy is made by the constructor, and then item by item
+        yield from ("__init__", "__post_init__", "__setattr__", "__setitem__")
+
+
 def _names(value: Any) -> Iterator[str]:
     """The names that a part's code uses."""
     if isinstance(value, property):
@@ -202,6 +219,8 @@ def _names(value: Any) -> Iterator[str]:
 
 def _names_in(code: types.CodeType) -> Iterator[str]:
     yield from code.co_names
+    if any(step.opname == "STORE_SUBSCR" for step in dis.get_instructions(code)):
+        yield "__setitem__"
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
             yield from _names_in(constant)

@@ -44,8 +44,8 @@ class Report:
                 *more,
             ]
         lines = [
-            f"{what} {len(self.rebuilt)} output classes rebuilt, in {len(self.modules)} modules. "
-            "Those it imports later are compiled from the start"
+            f"{what} {len(self.rebuilt)} output classes rebuilt, in {len(self.modules)} modules; "
+            "later ones are compiled from the start"
         ]
         if self.unknown:
             lines.append(

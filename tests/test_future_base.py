@@ -1,0 +1,55 @@
+"""Bases of output classes as no release has them: install() gives the original's results, or an InstallError."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from future_base import CHANGES, IMPOSSIBLE, WITH_MODEL
+
+pytest.importorskip("torch")
+pytest.importorskip("transformers")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="a child process for each change"),
+]
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("future")
+    program = Path(__file__).with_name("future_base.py")
+    done = subprocess.run(
+        [sys.executable, str(program), str(folder)], capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def read(folder: Path, change: str, mode: str) -> tuple[list[str], str]:
+    out, err = (folder / f"{change}.{mode}.{stream}" for stream in ("out", "err"))
+    return out.read_text().splitlines(), err.read_text()
+
+
+@pytest.mark.parametrize("mode", ["before", "after"])
+@pytest.mark.parametrize("change", [name for name in CHANGES if name not in IMPOSSIBLE])
+def test_what_can_be_carried_gives_the_same(written: Path, change: str, mode: str) -> None:
+    expected, _ = read(written, change, "original")
+    assert len(expected) > 1300 and ("model: (" in expected[-2]) == (change in WITH_MODEL)
+    lines, err = read(written, change, mode)
+    assert lines == expected
+    warned = "Outputs stay correct, as these run as written, but are slower" in err
+    assert warned == (change != "nothing") and err.count("Warning") <= 1, err
+
+
+@pytest.mark.parametrize("mode", ["before", "after"])
+@pytest.mark.parametrize("change", IMPOSSIBLE)
+def test_what_cannot_be_carried_is_an_install_error(written: Path, change: str, mode: str) -> None:
+    lines, err = read(written, change, mode)
+    if change == "renamed":  # transformers itself wants it by its name
+        assert not lines and "cannot import name 'ModelOutput'" in err
+    else:
+        assert not lines and "InstallError: transformers.utils.generic.ModelOutput" in err
