@@ -1,9 +1,12 @@
 // copy(), pickle and sys.getsizeof.
 //
-// A pickle is class.__new__(class) plus a state of three dicts by name: present fields, extra keys,
-// plain attributes. By name, so that it outlives a change of field order; no item pairs, so that
-// torch.load(weights_only=True) takes it. A pickle of the original calls class(*field_values), then
-// gives __setstate__ its instance dict, then sets its items: all three are understood.
+// A pickle means the same to the original, so that a process without fastoutputs reads it. It calls the
+// class with one dict of the items: by name, which outlives a change of field order, and as
+// torch.load(weights_only=True) allows. Where that would not give the same output back, it calls
+// class.__new__ instead, and sets the items one by one and the instance dict.
+//
+// Pickles of the original, which call class(*field_values), are read, and so are those of fastoutputs 0.1:
+// a state of three dicts, for present fields, extra keys and plain attributes.
 #include "layout.hpp"
 #include "ref.hpp"
 #include "rollback.hpp"
@@ -47,42 +50,94 @@ static PyObject *dict_new(PyTypeObject *type) { return PyDict_Type.tp_new(type, 
 
 static PyObject *output_setstate(PyObject *op, PyObject *state);
 
-// Made without __init__, and filled: what a pickle holds for a class with a __setstate__ of its own.
+// Pickles of fastoutputs 0.1 call it for a class with a __setstate__ of its own.
 static PyObject *output_rebuild(PyObject *cls, PyObject *items) {
     Ref made(dict_new(reinterpret_cast<PyTypeObject *>(cls)));
     Ref filled(made ? output_setstate(made.get(), items) : nullptr);
     return filled ? made.release() : nullptr;
 }
 
-// 1 if the class of op has another method of this name than base, else 0; -1 on error.
-static int overrides(PyObject *op, const char *method, PyTypeObject *base) {
-    Ref name(PyUnicode_InternFromString(method));
-    return name ? _PyType_Lookup(Py_TYPE(op), name.get()) != _PyType_Lookup(base, name.get()) : -1;
+// Whether a dict given as the only argument is spread over the fields, by the original too, and nothing else happens.
+static bool takes_a_dict(PyTypeObject *type, const Schema *schema) {
+    if (type == runtime.model_output) {
+        return true;
+    }
+    // What is stored plainly is not frozen: the original cannot unpack a dict there.
+    if (!schema->compiled_init || !schema->unpacks_pairs || type->tp_setattro != output_setattro ||
+        schema->positional.empty() || schema->positional[0] != 0) {
+        return false;
+    }
+    for (Py_ssize_t i = 1; i < schema->count; i++) {  // with another default the dict would not be alone
+        if (schema->fields[i].initial != Py_None) {
+            return false;
+        }
+    }
+    return true;
+}
+
+// None among the items is an extra key's: the constructor would leave it out.
+static bool holds_none(PyObject *items) {
+    PyObject *key, *value;
+    Py_ssize_t position = 0;
+    while (PyDict_Next(items, &position, &key, &value)) {
+        if (value == Py_None) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// The only argument of the constructor that makes this output again; items is a dict of our own.
+static PyObject *constructor_dict(OutputObject *self, PyObject *items) {
+    const Schema *schema = schema_of(self);
+    if (schema->count == 0 || row_of(self, schema)[0] != Py_None) {
+        return Py_NewRef(items);
+    }
+    // Some releases of transformers leave the dict itself in a first field that the dict does not name.
+    Ref name = Ref::borrow(schema->fields[0].name), all(PyDict_New());
+    const bool named = all && PyDict_SetItem(all.get(), name.get(), Py_None) == 0;
+    return named && PyDict_Update(all.get(), items) == 0 ? all.release() : nullptr;
+}
+
+// 1 if the class of op has a __getstate__ of its own, else 0; -1 on error.
+static int has_getstate(PyObject *op) {
+    Ref name(PyUnicode_InternFromString("__getstate__"));
+    return name ? _PyType_Lookup(Py_TYPE(op), name.get()) != _PyType_Lookup(&PyBaseObject_Type, name.get()) : -1;
+}
+
+// The instance dict as the original has it: all fields, and the plain attributes.
+static PyObject *instance_dict(PyObject *op) {
+    Ref vars(PyObject_GetAttrString(op, "__dict__"));
+    return vars ? PyDict_Copy(vars.get()) : nullptr;
 }
 
 static PyObject *output_reduce(PyObject *op, PyObject *) {
     OutputObject *self = as_output(op);
     const Locked locked(op);
-    Ref fields(present_fields(self)), extras(fields ? extra_items(self) : nullptr);
-    if (!extras) {
+    const Schema *schema = current_schema(self);
+    const bool by_dict = schema && schema->plain_reduce && takes_a_dict(Py_TYPE(op), schema);
+    Ref items(schema ? items_as_dict(self) : nullptr);
+    if (!items) {
         return nullptr;
     }
-    const int own_getstate = overrides(op, "__getstate__", &PyBaseObject_Type);
-    const int own_setstate = own_getstate < 0 ? -1 : overrides(op, "__setstate__", runtime.model_output);
-    if (own_setstate < 0) {
+    if (by_dict && !holds_none(items.get())) {
+        Ref argument(constructor_dict(self, items.get()));
+        Ref attributes(argument ? copy_of_attributes(self) : nullptr);
+        if (!attributes || PyDict_GET_SIZE(attributes.get()) == 0) {
+            return attributes ? Py_BuildValue("(O(O))", Py_TYPE(op), argument.get()) : nullptr;
+        }
+        return Py_BuildValue("(O(O)O)", Py_TYPE(op), argument.get(), attributes.get());
+    }
+    const int own_getstate = has_getstate(op);
+    if (own_getstate < 0) {
         return nullptr;
     }
-    if (own_getstate || own_setstate) {
-        Ref rebuild(PyObject_GetAttrString(as_object(Py_TYPE(op)), "_rebuild"));
-        PyObject *state = own_getstate ? PyObject_CallMethod(op, "__getstate__", nullptr) : copy_of_attributes(self);
-        return rebuild && state ? Py_BuildValue("(O((OO{}))N)", rebuild.get(), fields.get(), extras.get(), state)
-                                : nullptr;
-    }
-    Ref copyreg(PyImport_ImportModule("copyreg"));
+    Ref state(own_getstate ? PyObject_CallMethod(op, "__getstate__", nullptr) : instance_dict(op));
+    Ref pairs(state ? PyObject_CallMethod(items.get(), "items", nullptr) : nullptr);
+    Ref iterator(pairs ? PyObject_GetIter(pairs.get()) : nullptr);
+    Ref copyreg(iterator ? PyImport_ImportModule("copyreg") : nullptr);
     Ref new_object(copyreg ? PyObject_GetAttrString(copyreg.get(), "__newobj__") : nullptr);
-    Ref attributes(new_object ? copy_of_attributes(self) : nullptr);
-    return attributes ? Py_BuildValue("(O(O)(OOO))", new_object.get(), Py_TYPE(op), fields.get(), extras.get(),
-                                      attributes.get())
+    return new_object ? Py_BuildValue("(O(O)OOO)", new_object.get(), Py_TYPE(op), state.get(), Py_None, iterator.get())
                       : nullptr;
 }
 
@@ -99,7 +154,7 @@ static int set_items(OutputObject *self, PyObject *items) {
 }
 
 static int take_state(OutputObject *self, PyObject *state) {
-    if (PyDict_Check(state)) {  // the instance dict of an original
+    if (PyDict_Check(state)) {  // an instance dict
         return restore_attributes(self, state);
     }
     PyObject *fields, *extras, *attributes;
@@ -216,9 +271,10 @@ static PyObject *output_sizeof(PyObject *op, PyObject *) {
 PyMethodDef copy_methods[] = {
     {"copy", output_copy, METH_NOARGS, "copy($self, /)\n--\n\nA new output of the same class with the same items."},
     {"__deepcopy__", output_deepcopy, METH_O, "For copy.deepcopy: a new output of deep copies."},
-    {"__reduce__", output_reduce, METH_NOARGS, "For pickle and copy: the class, and its state by name."},
-    {"__setstate__", output_setstate, METH_O, "Take the state made by __reduce__, or an original's instance dict."},
-    {"_rebuild", output_rebuild, METH_O | METH_CLASS, "For pickle: an output made of three dicts, without __init__."},
+    {"__reduce__", output_reduce, METH_NOARGS, "For pickle and copy: how to make it again, here or with the original."},
+    {"__setstate__", output_setstate, METH_O,
+     "Take an instance dict, or the three dicts of a pickle of fastoutputs 0.1."},
+    {"_rebuild", output_rebuild, METH_O | METH_CLASS, "For pickles of fastoutputs 0.1: an output made of three dicts."},
     {"__sizeof__", output_sizeof, METH_NOARGS, "Bytes held: the instance, its row, its raw dict."},
     {nullptr, nullptr, 0, nullptr},
 };

@@ -172,3 +172,131 @@ for cls in (CausalLMOutput, Late):
         assert library.tree_leaves(cls(logits=(1, 2))) == [1, 2], (cls, library)
 """
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+# --- install() beside what is registered, or queued to be -----------------------------------------
+
+BEFORE = """
+from dataclasses import dataclass
+from transformers.modeling_outputs import BaseModelOutput
+from transformers.utils import ModelOutput
+
+@dataclass
+class Mine(ModelOutput):
+    logits: object = None
+
+before = Mine(logits=1), BaseModelOutput(1)
+"""
+# Whatever came first, a class of the moment and one of before are nodes, each of its own.
+NODES = """
+import optree
+import torch.utils._cxx_pytree as compiled, torch.utils._pytree as trees
+
+for out in (*before, *after()):
+    for library in (trees, compiled):
+        leaves, structure = library.tree_flatten(out)
+        assert leaves == [1] and type(library.tree_map(str, out)) is type(out), (library, type(out))
+        assert library.tree_structure(library.tree_map(str, out)) == structure
+    if isinstance(out, fastoutputs.ModelOutput):
+        assert type(optree.tree_map(str, out)) is type(out)
+for out in after():
+    saved = trees.treespec_dumps(trees.tree_structure(out))
+    assert type(trees.tree_unflatten([1], trees.treespec_loads(saved))) is type(out)
+"""
+AFTER = """
+import fastoutputs
+after = lambda: (Mine(logits=1), BaseModelOutput(1))
+"""
+INSTALLS = {
+    "early": ("fastoutputs.install()\n" + BEFORE, True),
+    "late": (BEFORE + "fastoutputs.install()", True),
+    "twice": (BEFORE + "fastoutputs.install(); fastoutputs.install()", True),
+    "and back": (BEFORE + "fastoutputs.install(); fastoutputs.uninstall()", False),
+    "again": (BEFORE + "with fastoutputs.installed(): pass\nfastoutputs.install()", True),
+    "early and back": ("fastoutputs.install()\n" + BEFORE + "fastoutputs.uninstall()", None),
+}
+# Each has torch register what is queued for its trees in C++.
+FLUSHES = {
+    "trees": "import torch.utils._cxx_pytree",
+    "model": "from transformers import BertModel",
+    "compile": "import torch; torch.compile(lambda x: BaseModelOutput(x)[0], backend='eager')(torch.ones(1))",
+    "distributed": "import torch.distributed.tensor",
+    "tensordict": "import tensordict",
+}
+
+
+def registers(code: str) -> None:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif("original" not in KINDS, reason="transformers is not installed here")
+@pytest.mark.parametrize(
+    ("flush", "order"),
+    [*((flush, "late") for flush in FLUSHES), *(("trees", order) for order in INSTALLS)],
+)
+def test_install_beside_queued_registrations(flush: str, order: str) -> None:
+    if flush == "tensordict":
+        pytest.importorskip("tensordict")
+    code, compiled = INSTALLS[order]
+    check = "" if compiled is None else f"assert isinstance(BaseModelOutput(), fastoutputs.ModelOutput) is {compiled}"
+    registers(f"import fastoutputs\n{code}\n{check}\n{AFTER}\n{FLUSHES[flush]}\n{NODES}")
+
+
+@pytest.mark.skipif("original" not in KINDS, reason="transformers is not installed here")
+@pytest.mark.parametrize("order", ["and back", "again"])
+def test_install_beside_registrations_that_are_made(order: str) -> None:
+    registers(f"import fastoutputs, torch.utils._cxx_pytree\n{INSTALLS[order][0]}\n{AFTER}\n{NODES}")
+
+
+@pytest.mark.skipif("original" not in KINDS, reason="transformers is not installed here")
+def test_registrations_by_hand_hold_for_the_class_of_the_moment() -> None:
+    import copyreg
+    import pickle
+
+    import torch
+    from torch.fx import _pytree as fx_trees
+    from transformers import modeling_outputs as theirs
+
+    import fastoutputs
+
+    def flatten(out: Any) -> Any:
+        return [out.logits], None, None
+
+    old = theirs.CausalLMOutput
+    optree.register_pytree_node(
+        old, flatten, lambda _, leaves: theirs.CausalLMOutput(logits=leaves[0]), namespace="by-hand"
+    )
+    fx_trees.register_pytree_flatten_spec(old, lambda out, spec: ["by hand"])
+    copyreg.pickle(old, lambda out: (theirs.CausalLMOutput, (None, "by hand")))
+    try:
+        torch.serialization.add_safe_globals([theirs.MaskedLMOutput])
+
+        def check() -> None:
+            out = theirs.CausalLMOutput(logits=1, attentions=2)
+            assert optree.tree_leaves(out, namespace="by-hand") == [1]
+            assert type(optree.tree_map(str, out, namespace="by-hand")) is theirs.CausalLMOutput
+            spec = _pytree.tree_structure(out)
+            assert fx_trees.tree_flatten_spec(out, spec) == ["by hand"]
+            assert pickle.loads(pickle.dumps(out)).logits == "by hand"
+            assert theirs.MaskedLMOutput in torch.serialization.get_safe_globals()
+            assert len(torch.serialization.get_safe_globals()) == count
+
+        count = len(torch.serialization.get_safe_globals())
+        for _ in range(2):
+            check()
+            with fastoutputs.installed():
+                assert theirs.CausalLMOutput is not old
+                check()
+            assert theirs.CausalLMOutput is old
+        with fastoutputs.installed():
+            torch.serialization.add_safe_globals([theirs.TokenClassifierOutput])
+            count += 1
+            check()
+        assert theirs.TokenClassifierOutput in torch.serialization.get_safe_globals()
+        check()
+    finally:
+        torch.serialization.clear_safe_globals()
+        optree.unregister_pytree_node(old, namespace="by-hand")
+        fx_trees._deregister_pytree_flatten_spec(old)
+        del copyreg.dispatch_table[old]

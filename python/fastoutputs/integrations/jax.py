@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from jax import tree_util
@@ -11,6 +12,21 @@ from ..model_output import ModelOutput
 from ..pytree import children_of, static_of
 
 __all__ = ["register"]
+
+
+def _unflatten(
+    cls: type[ModelOutput],
+    children: list[str],
+    static: list[str],
+    structure: tuple[Any, ...],
+    values: Iterable[Any],
+) -> ModelOutput:
+    # Not by the constructor: JAX passes placeholders, and a first field is looked into there.
+    # By key, as the attributes of a frozen class cannot be set.
+    output = cls.__new__(cls)
+    for name, value in zip((*children, *static), (*values, *structure)):
+        output[name] = value
+    return output
 
 
 def register(cls: type[ModelOutput]) -> None:
@@ -26,14 +42,6 @@ def register(cls: type[ModelOutput]) -> None:
         values, structure = flatten(output)
         return list(zip(keys, values)), structure
 
-    def unflatten(structure: tuple[Any, ...], values: Iterable[Any]) -> ModelOutput:
-        # Not by the constructor: JAX passes placeholders, and a first field is looked into there.
-        # By key, as the attributes of a frozen class cannot be set.
-        output = cls.__new__(cls)
-        for name, value in zip(children, values):
-            output[name] = value
-        for name, value in zip(static, structure):
-            output[name] = value
-        return output
-
+    # A closure would follow the class into install() and uninstall().
+    unflatten = partial(_unflatten, cls, children, static)
     tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)

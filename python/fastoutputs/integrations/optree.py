@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import optree
@@ -22,16 +23,20 @@ def _flatten(output: Any) -> tuple[list[Any], tuple[str, ...], list[str]]:
     return values, tuple(names), names
 
 
+def _unflatten(cls: type[ModelOutput], names: Any, values: Iterable[Any]) -> Any:
+    return from_items(cls, values, names)
+
+
 def register(cls: type[ModelOutput]) -> None:
     """Make cls a node; a class that is one already stays as it is."""
     if optree.register_pytree_node.get(cls) is not None:
         return
-
-    def unflatten(names: Any, values: Iterable[Any]) -> Any:
-        return from_items(cls, values, names)
-
     optree.register_pytree_node(
-        cls, _flatten, unflatten, path_entry_type=optree.MappingEntry, namespace=_GLOBAL_NAMESPACE
+        cls,
+        _flatten,
+        partial(_unflatten, cls),  # a closure would follow the class into install() and uninstall()
+        path_entry_type=optree.MappingEntry,
+        namespace=_GLOBAL_NAMESPACE,
     )
 
 

@@ -14,6 +14,8 @@ import typing
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from . import registries
+
 __all__ = ["Swap"]
 
 Classes = Mapping[type, type]
@@ -85,6 +87,7 @@ class Swap:
         skipped = {id(classes), id(find.kinds), id(left), *_class_cells(classes)}
         everything = _tracked_objects()
         skipped.add(id(everything))
+        skipped.update(map(id, registries.left_alone(classes)))
         modules = list(sys.modules.values())
         self._in_modules(find, [m for m in modules if issubclass(type(m), types.ModuleType)])
         # By type(), here and below: asking an object for its __class__ may run its own code.
@@ -96,6 +99,8 @@ class Swap:
         for found in everything:
             if id(found) not in skipped:
                 self._in_object(found, find)
+        for action, arguments in registries.carry_over(classes):
+            self._undo.append(_Undo(action, *arguments))
 
     def _in_object(self, found: Any, find: _Substitution) -> None:
         kind = type(found)
