@@ -20,7 +20,7 @@ except ModuleNotFoundError as error:
         "from a checkout with `pip install .`"
     ) from error
 
-from . import twins
+from . import aliases, twins  # noqa: F401  # aliases: for what it gives to _core
 
 __all__ = [
     "ModelOutput",
