@@ -1,8 +1,9 @@
 // Aliases: other names for fields, such as the name a field had before it was renamed.
 //
-// A class declares them with `aliases={"old": "new"}`. The class layout keeps those that count as an immutable tuple, and
-// only a name that is no field is ever looked up there. An attribute is read through a Python property, which a tracer can
-// follow, and the generated __init__ gets a Python wrapper for calls that do not pass through output_vectorcall.
+// A class declares them with `aliases={"old": "new"}`. The class layout keeps those that count as an immutable tuple,
+// and only a name that is no field is ever looked up there. An attribute is read through a Python property, which a
+// tracer can follow, and the generated __init__ gets a Python wrapper for calls that do not pass through
+// output_vectorcall.
 #include "sealing.hpp"
 
 #include <vector>
@@ -45,14 +46,15 @@ struct Declared {
     py::object old, field, notice;
 };
 
-// Everything that the class and its bases declare, the nearest class first. A notice belongs to the class that declares the
-// alias: that of a library's base says nothing about a user's own aliases.
+// Everything that the class and its bases declare, the nearest class first. A notice belongs to the class that declares
+// the alias: that of a library's base says nothing about a user's own aliases.
 static std::vector<Declared> declared_aliases(PyTypeObject *type) {
     std::vector<Declared> found;
     for (py::handle base : py::reinterpret_borrow<py::tuple>(type->tp_mro)) {
         auto *base_type = reinterpret_cast<PyTypeObject *>(base.ptr());
-        PyObject *own =
-            base_type->tp_flags & Py_TPFLAGS_HEAPTYPE ? PyDict_GetItemWithError(base_type->tp_dict, aliases_key) : nullptr;
+        PyObject *own = base_type->tp_flags & Py_TPFLAGS_HEAPTYPE
+                            ? PyDict_GetItemWithError(base_type->tp_dict, aliases_key)
+                            : nullptr;
         if (!own) {
             continue;
         }
@@ -142,7 +144,8 @@ static void fit_init(PyTypeObject *type, const std::vector<Declared> &declared) 
     if (code.is_none()) {
         return;
     }
-    const auto parameters = code.attr("co_argcount").cast<std::size_t>() + code.attr("co_kwonlyargcount").cast<std::size_t>();
+    const auto parameters =
+        code.attr("co_argcount").cast<std::size_t>() + code.attr("co_kwonlyargcount").cast<std::size_t>();
     const py::tuple names = py::tuple(code.attr("co_varnames"))[py::slice(1, static_cast<Py_ssize_t>(parameters), 1)];
     py::dict renamed;
     for (const Declared &alias : declared) {
@@ -235,8 +238,8 @@ static int notify(PyTypeObject *type, PyObject *alias) {
     if (notice == Py_None) {
         return 0;
     }
-    Ref done(PyObject_CallFunctionObjArgs(notice, as_object(type), PyTuple_GET_ITEM(alias, 0), PyTuple_GET_ITEM(alias, 1),
-                                          nullptr));
+    Ref done(PyObject_CallFunctionObjArgs(notice, as_object(type), PyTuple_GET_ITEM(alias, 0),
+                                          PyTuple_GET_ITEM(alias, 1), nullptr));
     return done ? 0 : -1;
 }
 

@@ -19,8 +19,9 @@ static py::object defining_class(PyTypeObject *type, const char *name) {
 
 // Whether a function stands in the file of that one, where dataclasses, or reprlib, makes its guards against recursion.
 static bool is_from_file_of(const py::object &method, const char *module, const char *function) {
-    return method.attr("__code__").attr("co_filename").equal(
-        py::module_::import(module).attr(function).attr("__code__").attr("co_filename"));
+    return method.attr("__code__")
+        .attr("co_filename")
+        .equal(py::module_::import(module).attr(function).attr("__code__").attr("co_filename"));
 }
 
 // The method without the one wrapper that it is known to have. Anyone else's may do more than the method.

@@ -42,7 +42,8 @@ py::object layout_of(py::type cls) {
     }
     py::tuple aliases(schema->aliases ? PyTuple_GET_SIZE(schema->aliases) : 0);
     for (std::size_t i = 0; i < aliases.size(); i++) {
-        aliases[i] = py::tuple(py::handle(PyTuple_GET_ITEM(schema->aliases, static_cast<Py_ssize_t>(i))).attr("__getitem__")(py::slice(0, 2, 1)));
+        PyObject *alias = PyTuple_GET_ITEM(schema->aliases, static_cast<Py_ssize_t>(i));
+        aliases[i] = py::make_tuple(py::handle(PyTuple_GET_ITEM(alias, 0)), py::handle(PyTuple_GET_ITEM(alias, 1)));
     }
     auto layout = py::reinterpret_steal<py::object>(PyStructSequence_New(layout_type));
     if (!layout) {

@@ -235,8 +235,8 @@ int bases_changed(PyTypeObject *type) {
 // --- __init_subclass__ ---------------------------------------------------------------------------
 
 // @dataclass takes the default of a field that is declared again, without one, from the class's
-// attribute of that name. A sealed base has a descriptor there, so the base's default is put back first. It may also have
-// the property of an alias there, which is no default at all.
+// attribute of that name. A sealed base has a descriptor there, so the base's default is put back first. It may also
+// have the property of an alias there, which is no default at all.
 static void restore_inherited_defaults(PyTypeObject *type) {
     py::handle cls(as_object(type));
     py::dict own = py::dict(cls.attr("__dict__"));

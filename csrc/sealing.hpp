@@ -1,5 +1,6 @@
 // What the files that seal a class tell each other: schema.cpp reads what the class declares, generated.cpp
-// whether its methods are those of @dataclass, slots.cpp gives it the compiled slots, and aliases.cpp reads and applies its aliases, and sealing.cpp does it all.
+// whether its methods are those of @dataclass, slots.cpp gives it the compiled slots, and aliases.cpp reads and applies
+// its aliases, and sealing.cpp does it all.
 //
 // Cold code, so pybind11 objects and exceptions are used in these; none leaves through a slot.
 #pragma once

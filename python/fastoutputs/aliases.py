@@ -6,20 +6,29 @@ The compiled container resolves an alias itself wherever it is asked first. A tr
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
 from typing import Any
 
 from . import _core
 from ._core import ModelOutput
 
-__all__: list[str] = []
+__all__ = ["alias_used"]
+
+
+def alias_used(cls: type[ModelOutput], alias: str) -> None:
+    """Call the notice of cls, if it has one; a trace runs nothing instead (see `integrations.substitutes`)."""
+    # torch reads an attribute of a real output, too, to see whether it is there.
+    compiler = sys.modules.get("torch.compiler")
+    if compiler is None or not compiler.is_compiling():
+        _core.alias_used(cls, alias)
 
 
 def _property(alias: str, field: str) -> property:
-    alias_used = _core.alias_used
+    told = alias_used  # no global: a trace would check it at each call of what was compiled
 
     def read(self: ModelOutput) -> Any:
-        alias_used(type(self), alias)
+        told(type(self), alias)
         return getattr(self, field)
 
     read.__name__ = read.__qualname__ = alias
@@ -27,7 +36,7 @@ def _property(alias: str, field: str) -> property:
 
 
 def _init(generated: Callable[..., None], renamed: dict[str, str]) -> Callable[..., None]:
-    alias_used = _core.alias_used
+    told = alias_used
 
     # aliases.cpp knows the wrapper by its code, and finds `generated` and `renamed` in its closure.
     @functools.wraps(generated)
@@ -42,7 +51,7 @@ def _init(generated: Callable[..., None], renamed: dict[str, str]) -> Callable[.
                 )
             if field not in taken:  # else the alias stays, and is refused as an unknown keyword
                 taken[field] = kwargs.pop(alias)
-                alias_used(type(self), alias)
+                told(type(self), alias)
         generated(self, *args, **kwargs, **taken)
 
     return __init__

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from .. import _core, twins
+from .. import _core, aliases, twins
 from .._core import ModelOutput, OutputMutationError
 
 __all__ = ["substitutes"]
@@ -202,7 +202,7 @@ def substitutes() -> dict[Callable[..., Any], Callable[..., Any]]:
         pass  # a notice is for whoever runs the program, not for a trace of it
 
     return {
-        _core.alias_used: alias_used,
+        aliases.alias_used: alias_used,
         twins.compiled["__init__"]: init,
         twins.compiled["__setattr__"]: set_attribute,
         twins.compiled["__getitem__"]: get_item,
