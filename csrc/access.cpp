@@ -59,7 +59,7 @@ static PyObject *get_by_any_name(OutputObject *self, Ref *key) {
         return value;
     }
     Ref field;
-    if (use_alias(self, key->get(), true, &field) <= 0) {
+    if (use_alias(self, key->get(), true, &field) != 1) {
         return nullptr;
     }
     *key = std::move(field);
@@ -340,11 +340,16 @@ static int store_extra_item(OutputObject *self, PyObject *key, PyObject *value) 
 
 FASTOUTPUTS_OUT_OF_LINE static int store_no_field(OutputObject *self, PyObject *key, PyObject *value) {
     Ref field;
-    const int is_alias = use_alias(self, key, true, &field);
-    if (is_alias != 0) {
-        return is_alias < 0 ? -1 : store_by_alias(self, field.get(), value);
+    switch (use_alias(self, key, true, &field)) {
+    case 0:
+        return store_extra_item(self, key, value);
+    case 1:
+        return store_by_alias(self, field.get(), value);
+    case 2:
+        return store_extra(self, key, value);  // the attribute of this name is the alias's
+    default:
+        return -1;
     }
-    return store_extra_item(self, key, value);
 }
 
 int store_item(OutputObject *self, PyObject *key, PyObject *value) {

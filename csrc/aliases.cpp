@@ -263,7 +263,7 @@ int use_alias(OutputObject *self, PyObject *name, bool as_key, Ref *field) {
     if (as_key && raw_size(self)) {
         const int is_extra = PyDict_Contains(as_object(self), name);
         if (is_extra != 0) {
-            return is_extra < 0 ? -1 : 0;
+            return is_extra < 0 ? -1 : 2;
         }
     }
     *field = Ref::borrow(PyTuple_GET_ITEM(alias, 1));
