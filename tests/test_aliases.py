@@ -90,7 +90,7 @@ def test_read(kind: Kind, alias: str) -> None:
     absent = kind.Out(loss=1)
     assert getattr(absent, alias) is getattr(absent, alias, 7) is None
     assert absent.get(alias) is None and absent.get(alias, 7) == 7 and alias not in absent
-    with pytest.raises(KeyError, match="^'cache'$"):
+    with pytest.raises(KeyError, match=r"^'cache'$"):
         absent[alias]
 
 
@@ -136,7 +136,7 @@ def test_an_alias_cannot_be_deleted(kind: Kind) -> None:
     out = kind.Out(cache=1)
     with pytest.raises(AttributeError):
         del out.past_key_values
-    with pytest.raises(Exception, match="__delitem__|does not support `del"):
+    with pytest.raises(Exception, match=r"__delitem__|does not support `del"):
         del out["past_key_values"]
     assert out.cache == 1
 
@@ -197,14 +197,14 @@ def test_construct(kind: Kind, alias: str) -> None:
 
 
 def test_two_aliases_of_one_field_are_refused(kind: Kind) -> None:
-    for given in (
+    for both in (
         {"past_key_values": 1, "cache_params": 2},
         {"cache_params": 1, "past_key_values": 2},
     ):
         with pytest.raises(TypeError, match="unexpected keyword argument 'cache_params'"):
-            kind.Out(**given)
+            kind.Out(**both)
         with pytest.raises(TypeError, match="unexpected keyword argument 'cache_params'"):
-            kind.Out.__init__(kind.Out(), **given)
+            kind.Out.__init__(kind.Out(), **both)
 
 
 def test_the_generated_init_takes_aliases(kind: Kind) -> None:
@@ -680,29 +680,30 @@ def test_by_aliases_and_by_names(program: list[tuple[str, str, int]]) -> None:
 
 
 def test_nothing_is_kept(ours: Kind) -> None:
-    value, out = object(), ours.Out(loss=0)
+    cls = ours.Out
+    value, out = object(), cls(loss=0)
 
     def once() -> None:
         out.cache = 1
-        for use in uses(out, ours.Out):
+        for use in uses(out, cls):
             use()
         out.past_key_values = value
         out["cache_params"] = value
-        ours.Out(past_key_values=value).past_key_values
-        ours.Out([("cache_params", value)])
-        ours.Out.__init__(out, past_key_values=value)
+        assert cls(past_key_values=value).past_key_values is value
+        cls([("cache_params", value)])
+        cls.__init__(out, past_key_values=value)
         out.cache = None
         NOTICES.clear()
 
     once()
     gc.collect()
-    held, before = sys.getrefcount(ours.Out), len(gc.get_objects())
+    held, before = sys.getrefcount(cls), len(gc.get_objects())
     for _ in range(100):
         once()
     gc.collect()
     assert sys.getrefcount(value) == HELD_ONCE
     assert abs(len(gc.get_objects()) - before) < 20
-    assert FREE_THREADED or sys.getrefcount(ours.Out) == held
+    assert FREE_THREADED or sys.getrefcount(cls) == held
 
 
 def test_a_class_with_aliases_dies(ours: Kind, forgettable_classes: None) -> None:
