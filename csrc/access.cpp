@@ -52,8 +52,22 @@ PyObject *output_get_item(OutputObject *self, PyObject *key) {
     return nullptr;
 }
 
+// As output_get_item, and by an alias, too; *key is then the name of its field. The views do not know aliases.
+static PyObject *get_by_any_name(OutputObject *self, Ref *key) {
+    PyObject *value = output_get_item(self, key->get());
+    if (value || PyErr_Occurred() || !PyUnicode_Check(key->get())) {
+        return value;
+    }
+    Ref field;
+    if (use_alias(self, key->get(), true, &field) != 1) {
+        return nullptr;
+    }
+    *key = std::move(field);
+    return output_get_item(self, key->get());
+}
+
 FASTOUTPUTS_OUT_OF_LINE static int contains_slowly(PyObject *op, PyObject *key) {
-    Ref value(output_get_item(as_output(op), key));
+    Ref name = Ref::borrow(key), value(get_by_any_name(as_output(op), &name));
     if (value) {
         return 1;
     }
@@ -71,7 +85,8 @@ FASTOUTPUTS_OUT_OF_LINE static PyObject *get_slowly(PyObject *op, PyObject *cons
                      nargs < 1 ? "" : "s", nargs);
         return nullptr;
     }
-    PyObject *value = output_get_item(as_output(op), args[0]);
+    Ref name = Ref::borrow(args[0]);
+    PyObject *value = get_by_any_name(as_output(op), &name);
     if (value || PyErr_Occurred()) {
         return value;
     }
@@ -194,16 +209,21 @@ static bool is_plain_slice(PyObject *key) {
     return is_plain(slice->start) && is_plain(slice->stop) && slice->step == Py_None;
 }
 
+FASTOUTPUTS_OUT_OF_LINE static PyObject *subscript_by_name(PyObject *op, PyObject *key) {
+    Ref name = Ref::borrow(key);
+    PyObject *value = get_by_any_name(as_output(op), &name);
+    if (!value && !PyErr_Occurred()) {
+        PyErr_SetObject(PyExc_KeyError, name.get());
+    }
+    return value;
+}
+
 // By any key but the name of a present field.
 FASTOUTPUTS_OUT_OF_LINE static PyObject *subscript_slowly(PyObject *op, PyObject *key) {
-    OutputObject *self = as_output(op);
     if (PyUnicode_Check(key)) {
-        PyObject *value = output_get_item(self, key);
-        if (!value && !PyErr_Occurred()) {
-            PyErr_SetObject(PyExc_KeyError, key);
-        }
-        return value;
+        return subscript_by_name(op, key);
     }
+    OutputObject *self = as_output(op);
     const Schema *schema = current_schema(self);
     if (!schema) {
         return nullptr;
@@ -260,6 +280,20 @@ static int store_by_name(OutputObject *self, Py_ssize_t index, PyObject *name, P
     return store_field(self, index, value);
 }
 
+static int store_by_alias(OutputObject *self, PyObject *field, PyObject *value) {
+    return store_by_name(self, find_field(schema_of(self), field), field, value);
+}
+
+FASTOUTPUTS_OUT_OF_LINE static int set_no_field(PyObject *op, PyObject *name, PyObject *value) {
+    OutputObject *self = as_output(op);
+    Ref field;
+    const int is_alias = require_row(self) < 0 ? -1 : value ? use_alias(self, name, false, &field) : 0;
+    if (is_alias != 0) {
+        return is_alias < 0 ? -1 : store_by_alias(self, field.get(), value);
+    }
+    return PyObject_GenericSetAttr(op, name, value);
+}
+
 // tp_setattro: also the one behind ModelOutput.__setattr__, so that an override can call super().
 int output_setattro(PyObject *op, PyObject *name, PyObject *value) {
     const Locked locked(op);
@@ -274,7 +308,7 @@ int output_setattro(PyObject *op, PyObject *name, PyObject *value) {
     }
     Py_ssize_t index = find_field(schema_of(self), name);
     if (index < 0) {
-        return require_row(self) < 0 ? -1 : PyObject_GenericSetAttr(op, name, value);
+        return set_no_field(op, name, value);
     }
     if (!value) {
         PyErr_Format(runtime.mutation_error, "%s.%U cannot be deleted: set it to None", Py_TYPE(op)->tp_name, name);
@@ -304,6 +338,20 @@ static int store_extra_item(OutputObject *self, PyObject *key, PyObject *value) 
     return -1;
 }
 
+FASTOUTPUTS_OUT_OF_LINE static int store_no_field(OutputObject *self, PyObject *key, PyObject *value) {
+    Ref field;
+    switch (use_alias(self, key, true, &field)) {
+    case 0:
+        return store_extra_item(self, key, value);
+    case 1:
+        return store_by_alias(self, field.get(), value);
+    case 2:
+        return store_extra(self, key, value);  // the attribute of this name is the alias's
+    default:
+        return -1;
+    }
+}
+
 int store_item(OutputObject *self, PyObject *key, PyObject *value) {
     const Locked locked(self);
     if (!PyUnicode_Check(key)) {
@@ -318,7 +366,7 @@ int store_item(OutputObject *self, PyObject *key, PyObject *value) {
         return plain ? store_item(self, plain.get(), value) : -1;
     }
     Py_ssize_t index = find_field(schema_of(self), key);
-    return index < 0 ? store_extra_item(self, key, value) : store_by_name(self, index, key, value);
+    return index < 0 ? store_no_field(self, key, value) : store_by_name(self, index, key, value);
 }
 
 int output_ass_subscript(PyObject *op, PyObject *key, PyObject *value) {

@@ -209,6 +209,18 @@ static int fill_defaults(OutputObject *self, const Schema *schema, const Given &
     return 0;
 }
 
+// With a keyword that is no field, or another mistake.
+FASTOUTPUTS_OUT_OF_LINE static PyObject *construct_by_aliases(PyTypeObject *type, Schema *schema, PyObject *const *args,
+                                                              Py_ssize_t nargs, PyObject *kwnames) {
+    Ref renamed;
+    const int found = rename_keywords(type, schema, kwnames, &renamed);
+    if (found < 0) {
+        return nullptr;
+    }
+    return found ? output_vectorcall(as_object(type), args, static_cast<std::size_t>(nargs), renamed.get())
+                 : construct_by_init(type, schema, args, nargs, kwnames);
+}
+
 PyObject *output_vectorcall(PyObject *cls, PyObject *const *args, std::size_t nargsf, PyObject *kwnames) {
     auto *type = reinterpret_cast<PyTypeObject *>(cls);
     const ClassesLocked locked;
@@ -234,7 +246,7 @@ PyObject *output_vectorcall(PyObject *cls, PyObject *const *args, std::size_t na
         const auto field = static_cast<std::size_t>(index);
         if (index < 0 || !(schema->takes_all_fields || schema->fields[field].is_parameter) ||
             (nargs && given.has(field))) {
-            return construct_by_init(type, schema, args, nargs, kwnames);
+            return construct_by_aliases(type, schema, args, nargs, kwnames);
         }
         if (schema->fills_defaults) {
             given.add(field);

@@ -17,13 +17,28 @@ static py::object defining_class(PyTypeObject *type, const char *name) {
     return py::none();
 }
 
+// Whether a function stands in the file of that one, where dataclasses, or reprlib, makes its guards against recursion.
+static bool is_from_file_of(const py::object &method, const char *module, const char *function) {
+    return method.attr("__code__")
+        .attr("co_filename")
+        .equal(py::module_::import(module).attr(function).attr("__code__").attr("co_filename"));
+}
+
+// The method without the one wrapper that it is known to have. Anyone else's may do more than the method.
+static py::object without_known_wrapper(py::object method, const char *name) {
+    const bool is_repr = std::strcmp(name, "__repr__") == 0;
+    if (is_repr && PyFunction_Check(method.ptr()) &&
+        (is_from_file_of(method, "dataclasses", "field") || is_from_file_of(method, "reprlib", "recursive_repr"))) {
+        py::object guarded = attribute_or_none(method, "__wrapped__");
+        return guarded.is_none() ? method : guarded;
+    }
+    return std::strcmp(name, "__init__") == 0 ? without_alias_wrapper(method) : method;
+}
+
 // The code of the generated method, or None. dataclasses makes its methods inside a function of this
 // name; before 3.11 code does not know its full name, but stands on the second line of "<string>".
-static py::object generated_code(py::object method, const char *name) {
-    py::object wrapped = attribute_or_none(method, "__wrapped__");
-    if (!wrapped.is_none()) {
-        method = std::move(wrapped);  // __repr__ is wrapped against recursion
-    }
+py::object generated_code(py::object method, const char *name) {
+    method = without_known_wrapper(std::move(method), name);
     if (!PyFunction_Check(method.ptr())) {
         return py::none();
     }

@@ -13,6 +13,7 @@
 #include <structmember.h>
 
 #include "lock.hpp"
+#include "ref.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -52,6 +53,7 @@ struct Schema {
     std::size_t mask;               // buckets.size() - 1
     std::vector<std::uint16_t> positional;  // field index of each positional parameter
     struct SpareOutputs *spare;     // dead instances to be used again, or NULL
+    PyObject *aliases;              // a tuple of (alias, field name, notice or None), owned; NULL if there are none
     Shared<unsigned int> version;   // tp_version_tag for which the facts below were read
     Shared<bool> mirror_dict;       // new instances keep the raw dict in step
     Shared<bool> compiled_init;     // construction by create.cpp is exactly what __init__ does
@@ -302,6 +304,14 @@ SpareOutputs *spare_for(const Schema *schema);
 freefunc free_for(const Schema *schema);  // tp_free of a class with this schema
 void free_of_unused(void *memory);        // tp_free of a class that has none yet
 int prepare_collector();
+
+// aliases.cpp: other names of fields. Each use calls the notice of the class, which may run any code. 1: *field is the name
+// of the field; 0: no alias; -1: an error; 2: as a key, it was an extra key before it became an alias, and stays one.
+int use_alias(OutputObject *self, PyObject *name, bool as_key, Ref *field);  // name: a str, and no field
+int rename_keywords(PyTypeObject *type, const Schema *schema, PyObject *given, Ref *renamed);
+int note_alias(PyTypeObject *type, PyObject *old);               // calls the notice alone
+void set_alias_functions(PyObject *property, PyObject *init);
+bool is_alias_property(PyObject *attribute);
 
 // create.cpp
 PyObject *output_vectorcall(PyObject *cls, PyObject *const *args, std::size_t nargsf, PyObject *kwnames);

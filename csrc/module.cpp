@@ -19,10 +19,11 @@ PyStructSequence_Field layout_fields[] = {
     {"offset", "Bytes from the start of an instance to its first field slot."},
     {"mirror_dict", "Whether new instances keep their dict storage in step."},
     {"compiled_init", "Whether calling the class runs no Python code."},
+    {"aliases", "Pairs of an alias that counts in the class and the field that it means."},
     {nullptr, nullptr},
 };
 PyStructSequence_Desc layout_description = {"fastoutputs._core.Layout", "How instances of a sealed class are laid out.",
-                                            layout_fields, 4};
+                                            layout_fields, 5};
 PyTypeObject *layout_type;
 
 py::object layout_of(py::type cls) {
@@ -39,16 +40,31 @@ py::object layout_of(py::type cls) {
     for (std::size_t i = 0; i < schema->fields.size(); i++) {
         names[i] = py::reinterpret_borrow<py::object>(schema->fields[i].name);
     }
+    py::tuple aliases(schema->aliases ? PyTuple_GET_SIZE(schema->aliases) : 0);
+    for (std::size_t i = 0; i < aliases.size(); i++) {
+        PyObject *alias = PyTuple_GET_ITEM(schema->aliases, static_cast<Py_ssize_t>(i));
+        aliases[i] = py::make_tuple(py::handle(PyTuple_GET_ITEM(alias, 0)), py::handle(PyTuple_GET_ITEM(alias, 1)));
+    }
     auto layout = py::reinterpret_steal<py::object>(PyStructSequence_New(layout_type));
     if (!layout) {
         throw py::error_already_set();
     }
     py::object parts[] = {names, py::int_(schema->row_offset), py::bool_(schema->mirror_dict),
-                          py::bool_(schema->compiled_init)};
-    for (Py_ssize_t i = 0; i < 4; i++) {
+                          py::bool_(schema->compiled_init), aliases};
+    for (Py_ssize_t i = 0; i < 5; i++) {
         PyStructSequence_SetItem(layout.ptr(), i, parts[i].release().ptr());
     }
     return layout;
+}
+
+void alias_used(py::type cls, const py::str &alias) {
+    auto *type = reinterpret_cast<PyTypeObject *>(cls.ptr());
+    if (!PyType_IsSubtype(type, fo::runtime.model_output)) {
+        throw py::type_error("alias_used() takes a subclass of ModelOutput, not " + py::repr(cls).cast<std::string>());
+    }
+    if (fo::note_alias(type, alias.ptr()) < 0) {
+        throw py::error_already_set();
+    }
 }
 
 bool set_slots_only(bool enabled) {
@@ -111,6 +127,16 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
         "Let this method of ModelOutput read as a Python function; what the interpreter runs stays compiled.");
     m.def("set_subclass_hook", &set_subclass_hook, py::arg("hook"),
           "Have hook called with each subclass of ModelOutput from now on, before @dataclass has seen it.");
+    m.def("alias_used", &alias_used, py::arg("cls"), py::arg("alias"),
+          "Call what cls has to be told when an alias of it is used, if it has anything.");
+    m.def(
+        "set_alias_functions",
+        [](py::function property, py::function init) { fo::set_alias_functions(property.ptr(), init.ptr()); },
+        py::arg("property"), py::arg("init"),
+        "Have these make the property of an alias, and the wrapper of an __init__ that takes aliases.");
+    m.def(
+        "is_alias_property", [](py::handle value) { return fo::is_alias_property(value.ptr()); }, py::arg("value"),
+        "Whether this is a property that was put into a class for an alias.");
     m.def("build_info", &build_info, "Version, compiler and build mode, for bug reports.");
 }
 

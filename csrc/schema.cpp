@@ -35,6 +35,7 @@ Schema *new_schema() {
     schema->count = 0;
     schema->row_offset = sizeof(OutputObject);
     schema->spare = nullptr;
+    schema->aliases = nullptr;
     schema->version = 0;
     schema->mirror_dict = true;
     schema->compiled_init = schema->fills_defaults = schema->takes_all_fields = false;
@@ -50,6 +51,7 @@ static int schema_traverse(PyObject *op, visitproc visit, void *arg) {
         Py_VISIT(field.initial);
         Py_VISIT(field.factory);
     }
+    Py_VISIT(reinterpret_cast<Schema *>(op)->aliases);
     return 0;
 }
 
@@ -58,6 +60,7 @@ static int schema_clear(PyObject *op) {
         Py_CLEAR(field.initial);
         Py_CLEAR(field.factory);
     }
+    Py_CLEAR(reinterpret_cast<Schema *>(op)->aliases);
     return 0;
 }
 

@@ -54,7 +54,7 @@ static bool install_fields(PyTypeObject *type, Schema *schema, bool stores_plain
         Ref found = Ref::borrow(_PyType_Lookup(type, field.name));
         PyObject *attribute = found.get();
         field.is_shadowed = attribute && attribute != field.initial && !is_field_descriptor(attribute) &&
-                            Py_TYPE(attribute)->tp_descr_set;
+                            Py_TYPE(attribute)->tp_descr_set && !is_alias_property(attribute);
         PyObject *own = PyDict_GetItemWithError(type->tp_dict, field.name);
         if (field.is_shadowed || (own && schema->version != 0 && is_wanted(own))) {
             continue;
@@ -190,6 +190,7 @@ static Schema *seal_or_throw(PyTypeObject *type) {
     if (install_fields(type, schema, stores_plainly) || is_new) {
         PyType_Modified(type);
     }
+    read_aliases(type, schema);
     const unsigned int version = version_of(type);
     PyObject *mirror = _PyType_Lookup(type, mirror_dict_key);
     schema->mirror_dict = mirror != Py_False;
@@ -234,7 +235,8 @@ int bases_changed(PyTypeObject *type) {
 // --- __init_subclass__ ---------------------------------------------------------------------------
 
 // @dataclass takes the default of a field that is declared again, without one, from the class's
-// attribute of that name. A sealed base has a descriptor there, so the base's default is put back first.
+// attribute of that name. A sealed base has a descriptor there, so the base's default is put back first. It may also
+// have the property of an alias there, which is no default at all.
 static void restore_inherited_defaults(PyTypeObject *type) {
     py::handle cls(as_object(type));
     py::dict own = py::dict(cls.attr("__dict__"));
@@ -247,14 +249,19 @@ static void restore_inherited_defaults(PyTypeObject *type) {
 #endif
     for (auto [name, annotation] : annotations) {
         PyObject *attribute = own.contains(name) ? nullptr : _PyType_Lookup(type, name.ptr());
-        if (!attribute || !is_field_descriptor(attribute)) {
+        const bool is_alias = attribute && is_alias_property(attribute);
+        if (!attribute || !(is_alias || is_field_descriptor(attribute))) {
+            continue;
+        }
+        py::module_ dataclasses = py::module_::import("dataclasses");
+        if (is_alias) {
+            cls.attr(py::str(name)) = dataclasses.attr("field")();
             continue;
         }
         py::object fields = attribute_or_none(cls, "__dataclass_fields__");
         if (fields.is_none() || !fields.contains(name)) {
             continue;
         }
-        py::module_ dataclasses = py::module_::import("dataclasses");
         py::object initial = fields[name].attr("default");
         cls.attr(py::str(name)) = initial.is(dataclasses.attr("MISSING")) ? dataclasses.attr("field")() : initial;
     }
@@ -268,6 +275,9 @@ static PyObject *prepare_or_throw(PyTypeObject *type, const py::args &args, cons
             type_error("mirror_dict must be True or False, not " + py::repr(mirror).cast<std::string>());
         }
         cls.attr(py::handle(mirror_dict_key)) = mirror;
+    }
+    if (kwargs.contains("aliases")) {
+        declare_aliases(type, py::object(kwargs.attr("pop")("aliases")));
     }
     auto next = py::reinterpret_steal<py::object>(
         PyObject_CallFunctionObjArgs(as_object(&PySuper_Type), runtime.model_output, as_object(type), nullptr));
@@ -298,7 +308,7 @@ PyObject *prepare_subclass(PyObject *cls, PyObject *args, PyObject *kwargs) {
 
 int prepare_sealing() {
     mirror_dict_key = PyUnicode_InternFromString("__fastoutputs_mirror_dict__");
-    return mirror_dict_key ? prepare_schema_type() : -1;
+    return mirror_dict_key && prepare_aliases() == 0 ? prepare_schema_type() : -1;
 }
 
 }  // namespace fastoutputs

@@ -1,5 +1,6 @@
 // What the files that seal a class tell each other: schema.cpp reads what the class declares, generated.cpp
-// whether its methods are those of @dataclass, slots.cpp gives it the compiled slots, and sealing.cpp does it all.
+// whether its methods are those of @dataclass, slots.cpp gives it the compiled slots, and aliases.cpp reads and applies
+// its aliases, and sealing.cpp does it all.
 //
 // Cold code, so pybind11 objects and exceptions are used in these; none leaves through a slot.
 #pragma once
@@ -25,9 +26,16 @@ void build_table(Schema *schema);
 int prepare_schema_type();
 
 // generated.cpp
+py::object generated_code(py::object method, const char *name);
 bool is_frozen(const py::object &cls);
 bool is_generated_over_fields(PyTypeObject *type, const Schema *schema, const char *method, const char *flag);
 bool has_compiled_init(PyTypeObject *type, const Schema *schema, bool stores_plainly);
+
+// aliases.cpp
+void declare_aliases(PyTypeObject *type, const py::handle &declared);
+void read_aliases(PyTypeObject *type, Schema *schema);  // and changes the class to fit
+py::object without_alias_wrapper(const py::object &init);
+int prepare_aliases();
 
 // slots.cpp
 PyObject *lookup(PyTypeObject *type, const char *name);  // borrowed, or NULL: there is none

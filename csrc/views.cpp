@@ -206,7 +206,10 @@ static PyObject *view_repr(PyObject *op) {
 
 static PyObject *view_mapping(PyObject *op, void *) { return PyDictProxy_New(owner_of(op)); }
 
-static int keys_contain(PyObject *op, PyObject *key) { return output_contains(owner_of(op), key); }
+static int keys_contain(PyObject *op, PyObject *key) {
+    Ref value(output_get_item(as_view(op)->output, key));
+    return value ? 1 : PyErr_Occurred() ? -1 : 0;
+}
 
 static int items_contain(PyObject *op, PyObject *item) {
     if (!PyTuple_Check(item) || PyTuple_GET_SIZE(item) != 2) {

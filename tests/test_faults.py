@@ -16,7 +16,7 @@ import subprocess
 import sys
 import weakref
 from collections.abc import Callable
-from dataclasses import field, make_dataclass, replace
+from dataclasses import dataclass, field, make_dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -110,6 +110,12 @@ OPERATIONS: dict[str, Operation] = {
     "rebuild": lambda kind, out, v: kind.Out._rebuild(({"loss": v}, {"more": v}, {"other": v})),
     "compare": lambda kind, out, v: (out == kind.Out(1), out == {"loss": 1}, {} == out),
     "differ": lambda kind, out, v: (out != kind.Out(1), out != {"loss": 1}),
+    "make by alias": lambda kind, out, v: kind.Out(v, old=v),
+    "make by alias, in Python": lambda kind, out, v: kind.Out.__init__(kind.Out(), old=v),
+    "make by alias from dict": lambda kind, out, v: kind.Out({"old": v, "loss": v}),
+    "read by alias": lambda kind, out, v: (out.old, out["old"], out.get("old"), "old" in out),
+    "set by alias": lambda kind, out, v: setattr(out, "old", v),
+    "set key by alias": lambda kind, out, v: out.__setitem__("old", v),
     "repr": lambda kind, out, v: (repr(out), ModelOutput.__repr__(out)),
     "size": lambda kind, out, v: sys.getsizeof(out),
     "set class": lambda kind, out, v: reclass(kind, out),
@@ -221,6 +227,8 @@ def held_of(kind: Kind) -> dict:
 
 def check_operation(name: str) -> None:
     for kind in map(KINDS.get, OURS):
+        kind.Out.__fastoutputs_aliases__ = {"old": "logits"}
+        kind.Out.__fastoutputs_alias_used__ = "{1}".format  # no Python frame
         for shape in ("one field", "two fields", "extra key"):
             try:  # with memory, so that what is kept for later is there
                 bind(name, kind, filled(kind, shape), Value())()
@@ -255,6 +263,14 @@ CLASSES: dict[str, Callable[[type], type]] = {
     "defaults": lambda base: make_dataclass(
         "Out", [("a", Any), ("b", Any, field(default_factory=list)), ("c", Any, 3)], bases=(base,)
     ),
+    "aliases": lambda base: dataclass(
+        type(
+            "Out",
+            (base,),
+            {"a": None, "b": None, "__annotations__": {"a": Any, "b": Any}},
+            aliases={"old": "b"},
+        )
+    ),
     "frozen": lambda base: make_dataclass("Out", ["a", "b"], bases=(base,), frozen=True),
     "subclass": lambda base: type("Sub", (CLASSES["plain"](base),), {}),
     "own setattr": lambda base: type(
@@ -279,6 +295,7 @@ def check_first_use(name: str) -> None:
             assert ended in (MemoryError, None)
             assert sys.getrefcount(value) == HELD_ONCE
             out = cls(1, 2)
+            assert name != "aliases" or (out.old, out["old"], cls(old=2).b) == (2, 2, 2)
             assert out.to_tuple()[:2] == (out.a, out["b"]) == (1, 2)
             check_whole(out, in_step=kind.name == "in_step")
             return met

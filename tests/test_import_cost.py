@@ -47,6 +47,7 @@ def test_only_the_standard_library_and_what_is_asked_for():
         "fastoutputs._core",
         "fastoutputs.fields",
         "fastoutputs.integrations",
+        "fastoutputs.aliases",
         "fastoutputs.integrations.imports",
         "fastoutputs.model_output",
         "fastoutputs.modeling_outputs",

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import torch
     from transformers import cache_utils
 
+    from . import modeling_outputs
+
 
 class Documented(NamedTuple):
     """What the documentation says of a field, beside its type."""
@@ -45,6 +47,7 @@ class LazyModule:
 if not TYPE_CHECKING:
     torch = LazyModule("torch")
     cache_utils = LazyModule("transformers.cache_utils")
+    modeling_outputs = LazyModule("fastoutputs.modeling_outputs")
 
 ALWAYS = "always"
 WITH_LABELS = "labels given"
@@ -80,6 +83,14 @@ AuxLoss = Annotated[
         "the load-balancing loss of the sparse layers",
         None,
         "output_router_logits=True or config.output_router_logits=True",
+    ),
+]
+AuxLossOfTrainedRouter = Annotated[
+    "torch.Tensor | None",
+    Documented(
+        "the load-balancing loss of the sparse layers",
+        None,
+        "output_router_logits=True or config.output_router_logits=True, of a model that trains its router with one",
     ),
 ]
 AuxLossFromLabels = Annotated[
@@ -157,6 +168,14 @@ LastHiddenStateOrStep = Annotated[
     Documented(
         "the output of the last layer",
         "(batch_size, sequence_length, hidden_size); (batch_size, 1, hidden_size) when past_key_values is used",
+        ALWAYS,
+    ),
+]
+LastHiddenStateOrCachedStep = Annotated[
+    "torch.Tensor | None",
+    Documented(
+        "the output of the language model's last layer",
+        "(batch_size, sequence_length, hidden_size); (batch_size, 1, hidden_size) when cache is used",
         ALWAYS,
     ),
 ]
@@ -330,6 +349,20 @@ SparseRouterLogits = Annotated[
 ]
 UndocumentedRouterLogits = Annotated[
     "tuple[torch.Tensor, ...] | None", Documented("the score of each expert", None, UNDOCUMENTED)
+]
+
+# Encoders of other modalities.
+ImageOutputs = Annotated[
+    "modeling_outputs.BaseModelOutputWithPooling | None",
+    Documented("the output of the image encoder", None, "images given"),
+]
+VideoOutputs = Annotated[
+    "modeling_outputs.BaseModelOutputWithPooling | None",
+    Documented("the output of the video encoder", None, "videos given"),
+]
+AudioOutputs = Annotated[
+    "modeling_outputs.BaseModelOutputWithPooling | None",
+    Documented("the output of the audio encoder", None, "audio given"),
 ]
 
 # Images, speech and time series.

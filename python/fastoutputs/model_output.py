@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 try:
@@ -11,6 +11,7 @@ try:
         ModelOutput,
         OutputMutationError,
         build_info,
+        layout,
         set_slots_only,
         set_subclass_hook,
     )
@@ -20,13 +21,14 @@ except ModuleNotFoundError as error:
         "from a checkout with `pip install .`"
     ) from error
 
-from . import twins
+from . import aliases, twins  # noqa: F401  # aliases: for what it gives to _core
 
 __all__ = [
     "ModelOutput",
     "OutputMutationError",
     "build_info",
     "for_each_class",
+    "seal_again",
     "slots_only",
     "subclasses",
 ]
@@ -45,6 +47,17 @@ def subclasses(base: type) -> list[type]:
             found[cls] = None
             pending.append(cls)
     return list(found)
+
+
+def seal_again(base: OutputClass = ModelOutput) -> None:
+    """Have every used class derived from base take over what was set on a base since, such as aliases.
+
+    A class does so by itself when it is next used; reading an attribute of an output is no such use.
+    """
+    for cls in (base, *subclasses(base)):
+        if "__fastoutputs_schema__" in vars(cls):
+            with suppress(TypeError):  # its fields have changed, and any use of it will say so
+                layout(cls)
 
 
 _on_new_class: list[Callable[[OutputClass], object]] = []

@@ -15,6 +15,8 @@ from . import fields
 from .model_output import ModelOutput
 
 if TYPE_CHECKING:
+    from typing import Any
+
     import torch
 
 __all__ = [
@@ -42,6 +44,11 @@ __all__ = [
     "MoEModelOutputWithPastAndCrossAttentions",
     "MoeCausalLMOutputWithPast",
     "MoeModelOutputWithPast",
+    "MultimodalBaseModelOutputWithPast",
+    "MultimodalCausalLMOutputWithPast",
+    "MultimodalModelOutput",
+    "MultimodalMoeBaseModelOutputWithPast",
+    "MultimodalMoeCausalLMOutputWithPast",
     "MultipleChoiceModelOutput",
     "NextSentencePredictorOutput",
     "QuestionAnsweringModelOutput",
@@ -62,6 +69,9 @@ __all__ = [
     "Wav2Vec2BaseModelOutput",
     "XVectorOutput",
 ]
+
+# transformers 5.24 calls this field `cache`: code that was written for it works with these classes, too.
+_CACHE = {"cache": "past_key_values"}
 
 
 @dataclass
@@ -101,7 +111,7 @@ class BaseModelOutputWithPoolingAndNoAttention(ModelOutput):
 
 
 @dataclass
-class BaseModelOutputWithPast(ModelOutput):
+class BaseModelOutputWithPast(ModelOutput, aliases=_CACHE):
     """Bare model that may return a key/value cache for faster decoding."""
 
     last_hidden_state: fields.LastHiddenStateOrStep = None
@@ -121,7 +131,7 @@ class BaseModelOutputWithCrossAttentions(ModelOutput):
 
 
 @dataclass
-class BaseModelOutputWithPoolingAndCrossAttentions(ModelOutput):
+class BaseModelOutputWithPoolingAndCrossAttentions(ModelOutput, aliases=_CACHE):
     """Bare model with pooled vector, cache and cross-attention weights (what BertModel returns)."""
 
     last_hidden_state: fields.LastHiddenState = None
@@ -133,7 +143,7 @@ class BaseModelOutputWithPoolingAndCrossAttentions(ModelOutput):
 
 
 @dataclass
-class BaseModelOutputWithPastAndCrossAttentions(ModelOutput):
+class BaseModelOutputWithPastAndCrossAttentions(ModelOutput, aliases=_CACHE):
     """Bare decoder with cache and cross-attention weights."""
 
     last_hidden_state: fields.LastHiddenStateOrStep = None
@@ -155,7 +165,7 @@ class MoEModelOutput(ModelOutput):
 
 
 @dataclass
-class MoeModelOutputWithPast(ModelOutput):
+class MoeModelOutputWithPast(ModelOutput, aliases=_CACHE):
     """Bare mixture-of-experts model with cache and router logits."""
 
     last_hidden_state: fields.LastHiddenState = None
@@ -166,7 +176,7 @@ class MoeModelOutputWithPast(ModelOutput):
 
 
 @dataclass
-class MoeCausalLMOutputWithPast(ModelOutput):
+class MoeCausalLMOutputWithPast(ModelOutput, aliases=_CACHE):
     """Mixture-of-experts causal language model with cache, load-balancing loss and router logits."""
 
     loss: fields.Loss = None
@@ -179,7 +189,7 @@ class MoeCausalLMOutputWithPast(ModelOutput):
 
 
 @dataclass
-class MoEModelOutputWithPastAndCrossAttentions(ModelOutput):
+class MoEModelOutputWithPastAndCrossAttentions(ModelOutput, aliases=_CACHE):
     """Mixture-of-experts decoder with cache, cross-attention weights and router probabilities."""
 
     last_hidden_state: fields.LastHiddenStateOrStep = None
@@ -192,7 +202,7 @@ class MoEModelOutputWithPastAndCrossAttentions(ModelOutput):
 
 
 @dataclass
-class Seq2SeqModelOutput(ModelOutput):
+class Seq2SeqModelOutput(ModelOutput, aliases=_CACHE):
     """Encoder-decoder without a head: decoder state, cache, and both stacks' hidden states and attentions."""
 
     last_hidden_state: fields.LastHiddenStateOrStep = None
@@ -206,7 +216,7 @@ class Seq2SeqModelOutput(ModelOutput):
 
 
 @dataclass
-class Seq2SeqMoEModelOutput(ModelOutput):
+class Seq2SeqMoEModelOutput(ModelOutput, aliases=_CACHE):
     """Mixture-of-experts encoder-decoder without a head, with both routers' logits."""
 
     last_hidden_state: fields.LastHiddenStateOrStep = None
@@ -232,7 +242,7 @@ class CausalLMOutput(ModelOutput):
 
 
 @dataclass
-class CausalLMOutputWithPast(ModelOutput):
+class CausalLMOutputWithPast(ModelOutput, aliases=_CACHE):
     """Causal language model with cache."""
 
     loss: fields.Loss = None
@@ -243,7 +253,7 @@ class CausalLMOutputWithPast(ModelOutput):
 
 
 @dataclass
-class CausalLMOutputWithCrossAttentions(ModelOutput):
+class CausalLMOutputWithCrossAttentions(ModelOutput, aliases=_CACHE):
     """Causal language model with cache and cross-attention weights."""
 
     loss: fields.Loss = None
@@ -255,7 +265,7 @@ class CausalLMOutputWithCrossAttentions(ModelOutput):
 
 
 @dataclass
-class SequenceClassifierOutputWithPast(ModelOutput):
+class SequenceClassifierOutputWithPast(ModelOutput, aliases=_CACHE):
     """Sequence classifier on a decoder, with cache."""
 
     loss: fields.Loss = None
@@ -276,7 +286,7 @@ class MaskedLMOutput(ModelOutput):
 
 
 @dataclass
-class Seq2SeqLMOutput(ModelOutput):
+class Seq2SeqLMOutput(ModelOutput, aliases=_CACHE):
     """Encoder-decoder language model: loss, scores, cache, both stacks' states."""
 
     loss: fields.Loss = None
@@ -291,7 +301,7 @@ class Seq2SeqLMOutput(ModelOutput):
 
 
 @dataclass
-class Seq2SeqMoEOutput(ModelOutput):
+class Seq2SeqMoEOutput(ModelOutput, aliases=_CACHE):
     """Mixture-of-experts encoder-decoder language model with its auxiliary losses and router logits."""
 
     loss: fields.Loss = None
@@ -332,7 +342,7 @@ class SequenceClassifierOutput(ModelOutput):
 
 
 @dataclass
-class Seq2SeqSequenceClassifierOutput(ModelOutput):
+class Seq2SeqSequenceClassifierOutput(ModelOutput, aliases=_CACHE):
     """Encoder-decoder sequence classifier."""
 
     loss: fields.LossFromLabel = None
@@ -378,7 +388,7 @@ class QuestionAnsweringModelOutput(ModelOutput):
 
 
 @dataclass
-class Seq2SeqQuestionAnsweringModelOutput(ModelOutput):
+class Seq2SeqQuestionAnsweringModelOutput(ModelOutput, aliases=_CACHE):
     """Encoder-decoder extractive question answering."""
 
     loss: fields.Loss = None
@@ -484,7 +494,7 @@ class BaseModelOutputWithPoolingAndProjection(ModelOutput):
 
 
 @dataclass
-class Seq2SeqSpectrogramOutput(ModelOutput):
+class Seq2SeqSpectrogramOutput(ModelOutput, aliases=_CACHE):
     """Encoder-decoder speech synthesis: loss and spectrogram."""
 
     loss: fields.Loss = None
@@ -499,7 +509,7 @@ class Seq2SeqSpectrogramOutput(ModelOutput):
 
 
 @dataclass
-class Seq2SeqTSModelOutput(ModelOutput):
+class Seq2SeqTSModelOutput(ModelOutput, aliases=_CACHE):
     """Time-series encoder-decoder without a head, with the scaling of the context window."""
 
     last_hidden_state: fields.LastHiddenStateOrStep = None
@@ -516,7 +526,7 @@ class Seq2SeqTSModelOutput(ModelOutput):
 
 
 @dataclass
-class Seq2SeqTSPredictionOutput(ModelOutput):
+class Seq2SeqTSPredictionOutput(ModelOutput, aliases=_CACHE):
     """Time-series encoder-decoder with loss and distribution parameters."""
 
     loss: fields.LossFromFutureValues = None
@@ -561,7 +571,7 @@ class MaskedImageModelingOutput(ModelOutput):
 
 
 @dataclass
-class MoECausalLMOutputWithPast(ModelOutput):
+class MoECausalLMOutputWithPast(ModelOutput, aliases=_CACHE):
     """Causal language model with cache and mixture-of-experts losses and router logits.
 
     In transformers 4.57 a class of its own, as here; in 5.x the name is an alias of
@@ -576,6 +586,79 @@ class MoECausalLMOutputWithPast(ModelOutput):
     z_loss: fields.ZLoss = None
     aux_loss: fields.AuxLossFromLabels = None
     router_logits: fields.SideRouterLogits = None
+
+
+# These came with transformers 5.24, so their field has the name that it has there.
+_OLD_CACHE = {"past_key_values": "cache", "cache_params": "cache"}
+
+
+@dataclass
+class MultimodalModelOutput(ModelOutput, aliases=_OLD_CACHE):
+    """The base of multimodal outputs: `to_tuple` turns the output of each encoder into a tuple, too."""
+
+    def to_tuple(self) -> tuple[Any, ...]:
+        """All values that are not None, in declared order, extra keys last."""
+        encoders = ("image_outputs", "video_outputs", "audio_outputs")
+        return tuple(
+            getattr(self, key).to_tuple() if key in encoders else self[key] for key in self.keys()
+        )
+
+
+@dataclass
+class MultimodalBaseModelOutputWithPast(MultimodalModelOutput):
+    """Bare multimodal model: the language model's state and cache, and the output of each encoder."""
+
+    last_hidden_state: fields.LastHiddenStateOrCachedStep = None
+    cache: fields.PastKeyValues = None
+    hidden_states: fields.HiddenStates = None
+    attentions: fields.Attentions = None
+    image_outputs: fields.ImageOutputs = None
+    video_outputs: fields.VideoOutputs = None
+    audio_outputs: fields.AudioOutputs = None
+
+
+@dataclass
+class MultimodalCausalLMOutputWithPast(MultimodalModelOutput):
+    """Multimodal causal language model: token scores, cache, and the output of each encoder."""
+
+    loss: fields.Loss = None
+    logits: fields.TokenLogits = None
+    cache: fields.PastKeyValues = None
+    hidden_states: fields.HiddenStates = None
+    attentions: fields.Attentions = None
+    image_outputs: fields.ImageOutputs = None
+    video_outputs: fields.VideoOutputs = None
+    audio_outputs: fields.AudioOutputs = None
+
+
+@dataclass
+class MultimodalMoeBaseModelOutputWithPast(MultimodalModelOutput):
+    """Bare multimodal mixture-of-experts model: with router logits."""
+
+    last_hidden_state: fields.LastHiddenStateOrCachedStep = None
+    cache: fields.PastKeyValues = None
+    hidden_states: fields.HiddenStates = None
+    attentions: fields.Attentions = None
+    router_logits: fields.SparseRouterLogits = None
+    image_outputs: fields.ImageOutputs = None
+    video_outputs: fields.VideoOutputs = None
+    audio_outputs: fields.AudioOutputs = None
+
+
+@dataclass
+class MultimodalMoeCausalLMOutputWithPast(MultimodalModelOutput):
+    """Multimodal mixture-of-experts causal language model: with load-balancing loss and router logits."""
+
+    loss: fields.Loss = None
+    aux_loss: fields.AuxLossOfTrainedRouter = None
+    logits: fields.TokenLogits = None
+    cache: fields.PastKeyValues = None
+    hidden_states: fields.HiddenStates = None
+    attentions: fields.Attentions = None
+    router_logits: fields.SparseRouterLogits = None
+    image_outputs: fields.ImageOutputs = None
+    video_outputs: fields.VideoOutputs = None
+    audio_outputs: fields.AudioOutputs = None
 
 
 fields.document(*(globals()[name] for name in __all__))

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
+from .._core import is_alias_property
+
 __all__ = ["Methods", "rebuild"]
 
 # What belongs to the class object itself, or is made anew with it.
@@ -146,6 +148,7 @@ def rebuild(cls: type, bases: tuple[type, ...], without: type = type) -> type:
     annotations = _own_annotations(cls)
     slots = own.get("__slots__", ())
     left_out = {*_NOT_COPIED, *((slots,) if isinstance(slots, str) else slots)}
+    left_out.update(name for name, value in own.items() if is_alias_property(value))
     if decorator is not None:
         generated = [name for name, value in own.items() if _is_generated(value)]
         left_out.update(generated, ("__match_args__", "_flax_dataclass"))

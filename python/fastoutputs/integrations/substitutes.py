@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from .. import _core, twins
+from .. import _core, aliases, twins
 from .._core import ModelOutput, OutputMutationError
 
 __all__ = ["substitutes"]
@@ -33,6 +33,23 @@ def substitutes() -> dict[Callable[..., Any], Callable[..., Any]]:
     @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
     def fields_of(cls: type[ModelOutput]) -> tuple[str, ...]:
         return _core.layout(cls).fields
+
+    @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+    def aliases_of(cls: type[ModelOutput]) -> tuple[tuple[str, str], ...]:
+        return _core.layout(cls).aliases
+
+    def field_of(self: Any, name: Any) -> Any:
+        """The field that name is an alias of, or name itself."""
+        for alias, field in aliases_of(type(self)):
+            if name == alias:
+                return field
+        return name
+
+    def key_of(self: Any, key: Any) -> Any:
+        """As field_of, for a key: the field and the extra key of that name come first."""
+        if not is_a(key, text) or key in fields_of(type(self)) or storage.__contains__(self, key):
+            return key
+        return field_of(self, key)
 
     @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
     def unpacks_pairs(cls: type[ModelOutput]) -> bool:
@@ -66,7 +83,7 @@ def substitutes() -> dict[Callable[..., Any], Callable[..., Any]]:
         return reversed(present(self))
 
     def contains(self: Any, key: Any) -> bool:
-        return key in present(self)
+        return key_of(self, key) in present(self)
 
     def keys(self: Any) -> Any:
         return present(self).keys()
@@ -78,7 +95,7 @@ def substitutes() -> dict[Callable[..., Any], Callable[..., Any]]:
         return present(self).items()
 
     def get(self: Any, key: Any, default: Any = None) -> Any:
-        return present(self).get(key, default)
+        return present(self).get(key_of(self, key), default)
 
     def to_tuple(self: Any) -> tuple[Any, ...]:
         return tuple([self[key] for key in self.keys()])  # either may be overridden
@@ -86,6 +103,7 @@ def substitutes() -> dict[Callable[..., Any], Callable[..., Any]]:
     def get_item(self: Any, key: Any) -> Any:
         if not is_a(key, text):
             return self.to_tuple()[key]
+        key = key_of(self, key)
         if key not in fields_of(type(self)):
             return storage.__getitem__(self, key)
         value = read(self, key)
@@ -108,6 +126,7 @@ def substitutes() -> dict[Callable[..., Any], Callable[..., Any]]:
             storage.__setitem__(self, key, value)
 
     def set_attribute(self: Any, name: str, value: Any) -> None:
+        name = field_of(self, name)
         if name not in fields_of(type(self)):
             plain.__setattr__(self, name, value)
             return
@@ -125,6 +144,7 @@ def substitutes() -> dict[Callable[..., Any], Callable[..., Any]]:
     def set_item(self: Any, key: Any, value: Any) -> None:
         if not is_a(key, text):
             raise TypeError(f"attribute name must be string, not '{type(key).__name__}'")
+        key = key_of(self, key)
         if key not in fields_of(type(self)):
             items = present(self)
             items[key] = value
@@ -178,7 +198,11 @@ def substitutes() -> dict[Callable[..., Any], Callable[..., Any]]:
             "by one, to None to take one out of the views, or work on dict(output)"
         )
 
+    def alias_used(cls: Any, alias: str) -> None:
+        pass  # a notice is for whoever runs the program, not for a trace of it
+
     return {
+        aliases.alias_used: alias_used,
         twins.compiled["__init__"]: init,
         twins.compiled["__setattr__"]: set_attribute,
         twins.compiled["__getitem__"]: get_item,
