@@ -21,7 +21,17 @@ from typing import Any
 import torch
 
 from .. import twins
-from .dynamo_pieces import MEETING, STORING, NotAsExpected, Piece, Tracer, find_pieces
+from ..model_output import ModelOutput
+from .dynamo_pieces import (
+    MEETING,
+    READING_SLOTS_ONLY,
+    STORING,
+    NotAsExpected,
+    Piece,
+    Tracer,
+    find_pieces,
+    is_slots_only,
+)
 from .substitutes import substitutes
 
 __all__ = ["TESTED", "is_tested", "register", "status"]
@@ -45,7 +55,7 @@ class _Tracing:
         self.missing: dict[Piece, str] = {}
         self.pieces: tuple[Piece, ...] = ()
         self.replaced: list[tuple[Any, str, Any, Any]] = []
-        self.has_met_outputs = self.has_told = False
+        self.is_settled = self.has_told = False
 
     def put_in_place(self, pieces: tuple[Piece, ...]) -> None:
         self.pieces = pieces
@@ -89,23 +99,36 @@ class _Tracing:
         except Exception as error:
             self.take_back(f"{type(error).__name__}: {error}")
             self.tell()
-            raise self.unsupported(f"fastoutputs does not know torch {torch.__version__}") from error
+            raise self.unsupported(self.reason(str(error))) from error
 
-    def meet(self) -> None:
+    def meet(self, output: ModelOutput, comes_from_outside: bool) -> None:
         """A trace has met an output."""
-        if self.has_met_outputs:
+        self.settle()
+        if comes_from_outside and is_slots_only(output) and not self.has_all(READING_SLOTS_ONLY):
+            raise self.unsupported(self.reason("a slots-only output cannot be traced"))
+
+    def settle(self) -> None:
+        """Before the first output is traced: see whether the pieces work, and warn if not."""
+        if self.is_settled:
             return
-        self.has_met_outputs = True
+        self.is_settled = True
         if not is_tested(torch.__version__) and self.replaced:
             problem = import_module(".dynamo_check", __package__).problem()
             if problem:
                 self.take_back(problem)
         self.tell()
 
+    def has_all(self, pieces: tuple[Piece, ...]) -> bool:
+        return not any(piece in self.missing for piece in pieces)
+
     def can_store(self) -> bool:
         """Whether outputs that a trace makes or changes come out right."""
-        self.meet()
-        return not any(piece in self.missing for piece in STORING)
+        self.settle()
+        return self.has_all(STORING)
+
+    @staticmethod
+    def reason(what: str) -> str:
+        return f"fastoutputs does not know torch {torch.__version__}: {what}"
 
     def tell(self) -> None:
         """Warn of what does not work, once."""
@@ -147,8 +170,18 @@ def register() -> None:
     for name in STORES:
         compiled = twins.compiled[name]
         traceables[compiled] = _unless_unsafe(traceables[compiled])
+    traceables[ModelOutput.copy] = _left_to_the_interpreter
     for compiled, traceable in traceables.items():
         torch.compiler.substitute_in_graph(compiled, skip_signature_check=True)(traceable)
+
+
+@torch.compiler.disable(reason="fastoutputs leaves this to the interpreter")
+def _break_graph() -> None:
+    pass
+
+
+def _left_to_the_interpreter(self: Any) -> None:
+    _break_graph()
 
 
 def _unless_unsafe(store: Callable[..., Any]) -> Callable[..., Any]:
@@ -158,13 +191,9 @@ def _unless_unsafe(store: Callable[..., Any]) -> Callable[..., Any]:
     def can_store() -> bool:
         return _tracing.can_store()
 
-    @torch.compiler.disable(reason="fastoutputs does not know this torch")
-    def break_graph() -> None:
-        pass
-
     def stored(self: Any, *args: Any) -> Any:
         if not can_store():
-            break_graph()
+            _break_graph()
         return store(self, *args)
 
     return stored

@@ -20,7 +20,16 @@ from typing import Any, NamedTuple
 from .. import _core
 from .._core import ModelOutput
 
-__all__ = ["MEETING", "STORING", "NotAsExpected", "Piece", "Tracer", "find_pieces"]
+__all__ = [
+    "MEETING",
+    "READING_SLOTS_ONLY",
+    "STORING",
+    "NotAsExpected",
+    "Piece",
+    "Tracer",
+    "find_pieces",
+    "is_slots_only",
+]
 
 Method = Callable[..., Any]
 Replacement = tuple[Any, str, Method]
@@ -34,8 +43,8 @@ class NotAsExpected(Exception):
 class Tracer(NamedTuple):
     """What a piece calls back."""
 
-    meet: Callable[[], None]
-    """A trace has met an output."""
+    meet: Callable[[Any, bool], None]
+    """A trace has met an output, which came from outside of it or not."""
     within: Callable[[], AbstractContextManager[None]]
     """Guards our own part of a replaced method."""
 
@@ -95,7 +104,7 @@ def outputs_are_met(tracer: Tracer) -> list[Replacement]:
     def __init__(variable: Any, value: Any, *args: Any, **kwargs: Any) -> None:
         make(variable, value, *args, **kwargs)
         if isinstance(value, ModelOutput):
-            tracer.meet()
+            tracer.meet(value, getattr(variable, "source", None) is not None)
 
     return [(tracker, "__init__", __init__)]
 
@@ -235,8 +244,13 @@ def attributes_are_guarded(tracer: Tracer) -> list[Replacement]:
         if not is_slots_only(value_of(self, guard)):
             return match_length(self, guard)
         with tracer.within():
-            manager_of(self, guard).add_dict_length_check_guard(
-                0, [f"dict.__len__({guard.name}) == 0"], guard.user_stack
+            manager, stack = manager_of(self, guard), guard.user_stack
+            manager.add_dict_length_check_guard(0, [f"dict.__len__({guard.name}) == 0"], stack)
+            keys = list(ModelOutput.keys(value_of(self, guard)))
+            manager.add_lambda_guard(
+                lambda output: list(ModelOutput.keys(output)) == keys,
+                [f"list({guard.name}.keys()) == {keys}"],
+                stack,
             )
 
     @functools.wraps(by_order)
@@ -249,6 +263,34 @@ def attributes_are_guarded(tracer: Tracer) -> list[Replacement]:
     ]
 
 
+def slots_only_outputs_have_items(tracer: Tracer) -> list[Replacement]:
+    """Let a trace find the items of a slots-only output in its dict, as it finds those of any other.
+
+    Before torch 2.15, ``**output`` and the like asked the output for its items, and this is not needed.
+    """
+    variables = module("torch._dynamo.variables")
+    tracker = tracker_of_outputs()
+    if not issubclass(tracker, part(variables, "ConstDictVariable")):
+        return []
+    make = method(tracker, "__init__", "self", "value", "items", "*")
+    constant = method(part(variables, "ConstantVariable"), "create", "value", "*")
+    lazy = method(part(variables, "LazyVariableTracker"), "create", "value", "source", "*")
+    attribute = part(module("torch._dynamo.source"), "AttrSource")
+
+    @functools.wraps(make)
+    def __init__(variable: Any, value: Any, items: Any = None, **kwargs: Any) -> None:
+        source = kwargs.get("source")
+        if source is not None and not items and is_slots_only(value):
+            with tracer.within():
+                items = {
+                    constant(name): lazy(item, attribute(source, name))
+                    for name, item in ModelOutput.items(value)
+                }
+        make(variable, value, items, **kwargs)
+
+    return [(tracker, "__init__", __init__)]
+
+
 NOT_WHOLE = (
     "code that makes or changes outputs cannot be compiled with fullgraph or exported with strict; "
     "without, graphs break there"
@@ -259,6 +301,11 @@ STORING = (
     Piece("attributes are set by the output", NOT_WHOLE, stores_are_plain),
     Piece("vars() breaks the graph", NOT_WHOLE, vars_break_the_graph),
 )
+NOT_SLOTS_ONLY = "code that is given slots-only outputs is left to the interpreter"
+READING_SLOTS_ONLY = (
+    Piece("attributes of slots-only outputs are guarded", NOT_SLOTS_ONLY, attributes_are_guarded),
+    Piece("slots-only outputs have items", NOT_SLOTS_ONLY, slots_only_outputs_have_items),
+)
 
 
 def find_pieces(replaced: Iterable[Method]) -> tuple[Piece, ...]:
@@ -266,14 +313,10 @@ def find_pieces(replaced: Iterable[Method]) -> tuple[Piece, ...]:
     return (
         MEETING,
         *STORING,
+        *READING_SLOTS_ONLY,
         Piece(
             "super() finds traceable methods",
             "overrides that call super() break the graph",
             functools.partial(super_finds_traceable_methods, tuple(replaced)),
-        ),
-        Piece(
-            "attributes of slots-only outputs are guarded",
-            "slots-only outputs cannot be passed to compiled code",
-            attributes_are_guarded,
         ),
     )
