@@ -1,142 +1,199 @@
 """torch.compile and torch.export: have them look into outputs.
 
-They are told what to trace in the place of each compiled method (`substitutes`). What they would do with
-any object that is a dict, and must not with ours, is changed in torch itself: there is no public way.
+They are told, by a public function, what to trace in the place of each compiled method
+(`substitutes`). What they would do with any object that is a dict, and must not with ours, is
+replaced in torch itself (`dynamo_pieces`). A torch that was never tested must first show, when it
+traces an output for the first time, that the pieces work (`dynamo_check`); if not, they are taken back.
 """
 
 # Classes and values here are anyone's, so their types are not known.
 # pyright: basic
 from __future__ import annotations
 
-import importlib
+import re
+import sys
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 import torch
 
-from .. import _core
-from .._core import ModelOutput
+from .. import twins
+from ..model_output import ModelOutput
+from .dynamo_pieces import (
+    MEETING,
+    READING_SLOTS_ONLY,
+    STORING,
+    NotAsExpected,
+    Piece,
+    Tracer,
+    find_pieces,
+    is_slots_only,
+)
 from .substitutes import substitutes
 
-__all__ = ["register"]
+__all__ = ["TESTED", "is_tested", "register", "status"]
+
+TESTED = ((2, 13), (2, 14), (2, 15))
+"""Versions of torch that the tests run, the only place that says so."""
+
+STORES = ("__setattr__", "__setitem__", "__post_init__")
+
+
+def is_tested(version: str) -> bool:
+    """Whether the tests ran with that release; never with a pre-release."""
+    release = re.fullmatch(r"(\d+)\.(\d+)\.\d+", version.partition("+")[0])
+    return release is not None and tuple(map(int, release.groups())) in TESTED
+
+
+class _Tracing:
+    """Which pieces are in place, and why the others are not."""
+
+    def __init__(self) -> None:
+        self.missing: dict[Piece, str] = {}
+        self.pieces: tuple[Piece, ...] = ()
+        self.replaced: list[tuple[Any, str, Any, Any]] = []
+        self.is_settled = self.has_told = False
+
+    def put_in_place(self, pieces: tuple[Piece, ...]) -> None:
+        self.pieces = pieces
+        tracer = Tracer(self.meet, self.within)
+        try:
+            self.unsupported = import_module("torch._dynamo.exc").Unsupported
+        except (ImportError, AttributeError) as error:
+            # The pieces could not break a graph where they have to.
+            self.missing = dict.fromkeys(pieces, str(error))
+            return
+        for piece in pieces:
+            try:
+                replacements = piece.find(tracer)
+            except (NotAsExpected, AttributeError, TypeError, ValueError) as error:
+                self.missing[piece] = str(error)
+                continue
+            for owner, name, function in replacements:
+                self.replaced.append((owner, name, vars(owner).get(name), function))
+                setattr(owner, name, function)
+        if MEETING in self.missing and not is_tested(torch.__version__):
+            self.take_back("outputs are not noticed, so nothing can be checked")
+
+    def take_back(self, reason: str) -> None:
+        """Leave torch as it was, where nobody else has changed it since."""
+        for owner, name, before, ours in reversed(self.replaced):
+            if vars(owner).get(name) is not ours:
+                continue
+            if before is None:
+                delattr(owner, name)
+            else:
+                setattr(owner, name, before)
+        self.replaced.clear()
+        self.missing = {piece: self.missing.get(piece, reason) for piece in self.pieces}
+
+    @contextmanager
+    def within(self) -> Iterator[None]:
+        try:
+            yield
+        except self.unsupported:
+            raise
+        except Exception as error:
+            self.take_back(f"{type(error).__name__}: {error}")
+            self.tell()
+            raise self.unsupported(self.reason(str(error))) from error
+
+    def meet(self, output: ModelOutput, comes_from_outside: bool) -> None:
+        """A trace has met an output."""
+        self.settle()
+        if comes_from_outside and is_slots_only(output) and not self.has_all(READING_SLOTS_ONLY):
+            raise self.unsupported(self.reason("a slots-only output cannot be traced"))
+
+    def settle(self) -> None:
+        """Before the first output is traced: see whether the pieces work, and warn if not."""
+        if self.is_settled:
+            return
+        self.is_settled = True
+        if not is_tested(torch.__version__) and self.replaced:
+            problem = import_module(".dynamo_check", __package__).problem()
+            if problem:
+                self.take_back(problem)
+        self.tell()
+
+    def has_all(self, pieces: tuple[Piece, ...]) -> bool:
+        return not any(piece in self.missing for piece in pieces)
+
+    def can_store(self) -> bool:
+        """Whether outputs that a trace makes or changes come out right."""
+        self.settle()
+        return self.has_all(STORING)
+
+    @staticmethod
+    def reason(what: str) -> str:
+        return f"fastoutputs does not know torch {torch.__version__}: {what}"
+
+    def tell(self) -> None:
+        """Warn of what does not work, once."""
+        if self.has_told or not self.missing:
+            return
+        self.has_told = True
+        lost = dict.fromkeys(piece.lost for piece in self.missing)
+        why = dict.fromkeys(self.missing.values())
+        warnings.warn(
+            f"fastoutputs does not know torch {torch.__version__} ({'; '.join(why)}). Results are right, but "
+            f"{'; '.join(lost)}. Upgrade fastoutputs, or see `fastoutputs doctor`.",
+            stacklevel=_users_level(),
+        )
+
+
+def _users_level() -> int:
+    """How far up the stack, counted from the caller, the code stands that called torch."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None:
+        owner = frame.f_globals.get("__name__", "").partition(".")[0]
+        if owner not in ("torch", "fastoutputs", "contextlib", "functools"):
+            break
+        frame, level = frame.f_back, level + 1
+    return level
+
+
+_tracing = _Tracing()
+
+
+def status() -> dict[str, str | None]:
+    """Each piece -> None if it is in place, or why not."""
+    return {piece.name: _tracing.missing.get(piece) for piece in _tracing.pieces}
 
 
 def register() -> None:
-    """Make outputs traceable; where torch has changed too much, warn, and leave graphs to break at them."""
-    replacements = substitutes()
-    try:
-        patches = [*_outputs_replay_themselves(), *_overrides_call_super(replacements)]
-    except (ImportError, AttributeError) as error:
-        warnings.warn(
-            f"torch.compile cannot look into outputs: fastoutputs does not know torch {torch.__version__} "
-            f"({error}). Everything works, with a graph break at each output.",
-            stacklevel=2,
-        )
-        return
-    for owner, name, function in patches:
-        setattr(owner, name, function)
-    for compiled, traceable in replacements.items():
+    """Make outputs traceable."""
+    traceables = substitutes()
+    _tracing.put_in_place(find_pieces(traceables))
+    for name in STORES:
+        compiled = twins.compiled[name]
+        traceables[compiled] = _unless_unsafe(traceables[compiled])
+    traceables[ModelOutput.copy] = _left_to_the_interpreter
+    for compiled, traceable in traceables.items():
         torch.compiler.substitute_in_graph(compiled, skip_signature_check=True)(traceable)
 
 
-Patches = list[tuple[type, str, Callable[..., Any]]]
-"""A class of torch's, the name of a method, and what takes its place: made before any is put there."""
+@torch.compiler.disable(reason="fastoutputs leaves this to the interpreter")
+def _break_graph() -> None:
+    pass
 
 
-def _outputs_replay_themselves() -> Patches:
-    """Have the end of a trace assign attributes, and no more: the real output does the rest.
-
-    Not public: torch would store them by object.__setattr__, which bypasses the output and which
-    CPython refuses, and then write the dict storage item by item, which costs more than all else.
-    """
-    variables: Any = importlib.import_module("torch._dynamo.variables")
-    trackers = variables.UserDefinedDictVariable
-    guard_by_attributes = _attribute_guards()
-
-    class OutputStorage(variables.ConstDictVariable):  # type: ignore[misc]
-        """The dict storage of an output; to be written at the end only if it has extra keys."""
-
-        _nonvar_fields = frozenset({"fields", *variables.ConstDictVariable._nonvar_fields})
-        fields: tuple[str, ...] = ()
-
-        def has_new_items(self) -> bool:
-            names = [key.vt.as_python_constant() for key in self.items]
-            return not set(names) <= set(self.fields) and super().has_new_items()
-
-    make, needs_object_setattr = trackers.__init__, trackers.needs_slow_setattr
-    read_attribute = trackers.var_getattr
-    break_graph = importlib.import_module("torch._dynamo.exc").unimplemented
-
-    def __init__(variable: Any, value: Any, *args: Any, **kwargs: Any) -> None:
-        make(variable, value, *args, **kwargs)
-        if isinstance(value, ModelOutput):
-            storage = variable._base_vt
-            storage.__class__ = OutputStorage
-            storage.fields = _core.layout(type(value)).fields
-            if variable.source is not None and not dict.__len__(value):
-                guard_by_attributes(variable.source)
-                storage.source = None  # or looking for extra keys would bring the other guards back
-
-    def needs_slow_setattr(variable: Any) -> bool:
-        cls: Any = type(variable.value)
-        ours = cls.__setattr__ is ModelOutput.__setattr__
-        return not ours and needs_object_setattr(variable)
-
-    def var_getattr(variable: Any, tx: Any, name: str) -> Any:
-        if name == "__dict__" and isinstance(variable.value, ModelOutput):
-            # torch makes one up, without what the trace has stored in fields.
-            break_graph(
-                gb_type="vars() of an output",
-                context=f"{type(variable.value).__name__}.__dict__",
-                explanation="An output has no instance dictionary that a trace could follow.",
-                hints=["Use dict(output), or getattr() for each of dataclasses.fields(output)."],
-            )
-        return read_attribute(variable, tx, name)
-
-    functions = (__init__, var_getattr, needs_slow_setattr)
-    return [(trackers, function.__name__, function) for function in functions]
+def _left_to_the_interpreter(self: Any) -> None:
+    _break_graph()
 
 
-def _overrides_call_super(replaced: Iterable[Callable[..., Any]]) -> Patches:
-    """Have ``super().keys()`` and the like find what a trace runs instead.
+def _unless_unsafe(store: Callable[..., Any]) -> Callable[..., Any]:
+    """A traceable function that breaks the graph where torch would not store what store does."""
 
-    Not public: torch looks for it where a method is called by itself only.
-    """
-    variables: Any = importlib.import_module("torch._dynamo.variables")
-    trackers = variables.SuperVariable
-    call, resolve = trackers.call_method, trackers._resolved_getattr_and_source
-    build = variables.base.VariableTracker.build
-    methods = {method.__name__: method for method in replaced}
+    @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+    def can_store() -> bool:
+        return _tracing.can_store()
 
-    def call_method(variable: Any, tx: Any, name: str, args: list[Any], kwargs: Any) -> Any:
-        method = methods.get(name)
-        if method and variable.objvar and resolve(variable, tx, name)[0] is method:
-            return build(tx, method).call_function(tx, [variable.objvar, *args], kwargs)
-        return call(variable, tx, name, args, kwargs)
+    def stored(self: Any, *args: Any) -> Any:
+        if not can_store():
+            _break_graph()
+        return store(self, *args)
 
-    return [(trackers, "call_method", call_method)]
-
-
-def _attribute_guards() -> Callable[[Any], None]:
-    """What has a compiled function check the attributes of an output that came without storage.
-
-    Not public, either: torch would look at the dict storage first and, as that is empty, at nothing else.
-    """
-    guards: Any = importlib.import_module("torch._guards")
-    builders: Any = importlib.import_module("torch._dynamo.guards")
-    tracers: Any = importlib.import_module("torch._dynamo.symbolic_convert")
-    current, tracer = guards.TracingContext.get, tracers.InstructionTranslator.current_tx
-    install, is_of_type = builders.install_guard, builders.GuardBuilder.TYPE_MATCH
-
-    def has_no_storage(builder: Any, guard: Any) -> None:
-        builder.get_guard_manager(guard).add_dict_length_check_guard(
-            0, [f"dict.__len__({guard.name}) == 0"], guard.user_stack
-        )
-
-    def replace_guards(source: Any) -> None:
-        current().guards_context.dynamo_guards.remove_guards_with_source(source)
-        tracer().output.guard_on_key_order.discard(source)
-        install(source.make_guard(is_of_type), source.make_guard(has_no_storage))
-
-    return replace_guards
+    return stored
