@@ -58,10 +58,11 @@ suite-%: venv pybind-class # the whole suite with another transformers, a group 
 	@echo "--- tests on Python $(MAIN), transformers $* there"
 	@build/venv/transformers-$*/bin/python -m pytest tests $(ARGS)
 
-# pinned: the newest that are supported. latest: those of today. pre: their pre-releases. The constraints of
-# this machine, if it has any, are for its own programs: they may hold torch back.
+# pinned: the newest that are supported. latest: those of today. pre: their pre-releases. 2.14: an older torch.
+# The constraints of this machine, if it has any, are for its own programs: they may hold torch back.
 NEWEST := pinned
 NEWEST_pinned := --group newest
+NEWEST_2.14 := --group torch-2.14
 NEWEST_latest := --group latest --upgrade
 NEWEST_pre := --group latest --upgrade --pre
 NOT_CORE := $(foreach name,lightning onnx ray sentence_transformers,--ignore tests/libraries/test_$(name).py)
