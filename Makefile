@@ -67,6 +67,7 @@ NEWEST_latest := --group latest --upgrade
 NEWEST_pre := --group latest --upgrade --pre
 NOT_CORE := $(foreach name,lightning onnx ray sentence_transformers,--ignore tests/libraries/test_$(name).py)
 newest: ## the suite and the core of libraries with the newest transformers and torch (5.5 GB); NEWEST=latest, pre
+	@$(if $(NEWEST_$(NEWEST)),,$(error NEWEST is pinned, latest, pre or 2.14))
 	@PIP_CONSTRAINT=/dev/null $(ENSURE) build/venv/newest-$(NEWEST) --python $(MAIN) --group build --group test \
 	    --group weights $(NEWEST_$(NEWEST)) --package
 	@echo "--- tests on Python $(MAIN), the newest transformers and torch there: $(NEWEST)"
