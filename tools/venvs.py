@@ -45,6 +45,8 @@ NOISE = re.compile(
 # Groups whose packages ask for more than is called here, or for what must not be there.
 ALONE = {"weights", "tensorflow-addons"}
 
+STAMP = "fastoutputs-stamp.json"
+
 # What the installed package is made of.
 SOURCES = ["CMakeLists.txt", "pyproject.toml", "csrc", "python"]
 
@@ -159,11 +161,22 @@ def build_options(args: argparse.Namespace) -> list[str]:
     return [f"--config-settings={key}={value}" for key, value in options.items()]
 
 
+def lay_over(base: Path, directory: Path) -> None:
+    """Let an environment find the packages of another behind its own: it holds only what differs."""
+    ask = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    above, below = (
+        subprocess.check_output([python_in(ROOT / each), "-c", ask], text=True).strip()
+        for each in (directory, base)
+    )
+    line = f"import site; site.addsitedir({below!r})\n"
+    Path(above, "fastoutputs-base.pth").write_text(line, encoding="utf-8")
+
+
 def ensure(args: argparse.Namespace) -> None:
     started = time.monotonic()
     directory: Path = args.directory
     python = python_in(directory)
-    stamp_file = directory / "fastoutputs-stamp.json"
+    stamp_file = directory / STAMP
     options = build_options(args)
     try:
         made: dict[str, Any] = json.loads(stamp_file.read_text())
@@ -182,22 +195,31 @@ def ensure(args: argparse.Namespace) -> None:
     interpreter = find(args.python)
     if not interpreter:
         raise Failed(f"no Python {args.python} with headers and pip was found on PATH or in pyenv")
-    base = [str(interpreter), args.python]
+    base: list[Any] = [str(interpreter), args.python]
+    if args.over:
+        # What pip has to install depends on what the other environment has.
+        under = json.loads((args.over / STAMP).read_text())
+        base += [str(args.over), under["base"], under["groups"]]
     groups = {group: pins(group) for group in args.group}
     package = digest([*options, str(args.editable)]) if args.package else None
     wanted = {"base": base, "groups": groups, "package": package}
-    if not args.fresh and all(made.get(key) == value for key, value in wanted.items()):
+    if not (args.fresh or args.upgrade) and all(
+        made.get(key) == value for key, value in wanted.items()
+    ):
         return
 
     if args.fresh or made.get("base") != base:
         run(interpreter, "-m", "venv", "--clear", directory)
         made.clear()
+        if args.over:
+            lay_over(args.over, directory)
         record(base=base)
     pip = [python, "-m", "pip", "install", "--progress-bar=off"]
+    newest = ["--upgrade", *(["--pre"] if args.pre else [])] if args.upgrade else []
     for group, requirements in groups.items():
-        if made.get("groups", {}).get(group) != requirements:
+        if newest or made.get("groups", {}).get(group) != requirements:
             say(f"installing the {group} group")
-            run(*pip, *(["--no-deps"] if group in ALONE else []), *requirements)
+            run(*pip, *newest, *(["--no-deps"] if group in ALONE else []), *requirements)
     if made.get("groups") != groups:
         record(groups=groups)
     if package and made.get("package") != package:
@@ -231,6 +253,9 @@ def main() -> int:
     one.add_argument("--group", action="append", default=[], help="one of pyproject.toml")
     one.add_argument("--fresh", action="store_true", help="start from an empty environment")
     one.add_argument("--package", action="store_true", help="build and install this package")
+    one.add_argument("--over", type=Path, help="find the packages of this environment, too")
+    one.add_argument("--upgrade", action="store_true", help="take the newest that the groups allow")
+    one.add_argument("--pre", action="store_true", help="with --upgrade: pre-releases count")
     one.add_argument("--wheel", type=Path, help="install this wheel")
     one.add_argument("--werror", action="store_true", help="compiler warnings are errors")
     one.add_argument("--sanitize", help="with sanitizers: address,undefined or thread")

@@ -84,7 +84,9 @@ def carried_base(
     for base in original.__bases__:
         bases += [AsOrderedDict, compiled] if base in (OrderedDict, dict) else [base]
     metaclass = {"metaclass": type(original)} if keeps_metaclass else {}
-    new = types.new_class(original.__name__, tuple(bases), metaclass, lambda space: space.update(body))
+    new = types.new_class(
+        original.__name__, tuple(bases), metaclass, lambda space: space.update(body)
+    )
 
     def prepare(cls: Any, options: dict[str, Any]) -> None:
         super(AsOrderedDict, cls).__init_subclass__(**options)

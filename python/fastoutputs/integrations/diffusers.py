@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..model_output import ModelOutput
 from .library import Generation, Library
+from .tested import TESTED
 
 __all__ = ["LIBRARY", "BaseOutput"]
 
@@ -25,7 +26,7 @@ LIBRARY = Library(
     home="diffusers.utils.outputs",
     base="BaseOutput",
     compiled=BaseOutput,
-    tested=((0, 42),),
+    tested=TESTED["diffusers"],
     generations=(
         Generation.of(
             {

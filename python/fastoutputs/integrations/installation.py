@@ -34,7 +34,16 @@ _carried: dict[type, type] = {}  # made again, they would not be the classes tha
 class Installation:
     """What is replaced in one library. In slots, where the search for references does not look."""
 
-    __slots__ = ("_base", "_forget", "_is_active", "_original", "_replaced", "_swaps", "library", "report")
+    __slots__ = (
+        "_base",
+        "_forget",
+        "_is_active",
+        "_original",
+        "_replaced",
+        "_swaps",
+        "library",
+        "report",
+    )
 
     def __init__(self, library: Library) -> None:
         self.library = library

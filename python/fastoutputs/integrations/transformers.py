@@ -8,6 +8,7 @@ from typing import Any
 from ..model_output import ModelOutput
 from . import serving
 from .library import Generation, Library
+from .tested import TESTED
 
 __all__ = ["LIBRARY"]
 
@@ -53,7 +54,7 @@ LIBRARY = Library(
     home="transformers.utils.generic",
     base="ModelOutput",
     compiled=ModelOutput,
-    tested=((5, 24), (5, 23), (4, 57)),
+    tested=TESTED["transformers"],
     generations=(
         Generation.of(_IN_ALL | _UP_TO_5_23),
         Generation.of(
