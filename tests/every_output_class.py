@@ -27,16 +27,6 @@ from unittest.mock import MagicMock
 # Where each library has the base of its output classes.
 BASES = {"transformers": "ModelOutput", "diffusers": "BaseOutput"}
 
-# The one difference that is meant: a class that is ours says our module, not the one that has it.
-TWINS = {
-    "fastoutputs.modeling_outputs": ("transformers.modeling_outputs",),
-    "fastoutputs.modeling_tf_outputs": ("transformers.modeling_tf_outputs",),
-    "fastoutputs.modeling_flax_outputs": ("transformers.modeling_flax_outputs",),
-    "fastoutputs.models.bert": tuple(
-        f"transformers.models.bert.modeling_{kind}bert" for kind in ("", "tf_", "flax_")
-    ),
-}
-
 
 class StandIn(ModuleType):
     """In place of a library that some modules name as they are imported, and that is not here."""
@@ -78,14 +68,8 @@ def is_in(name: str, cls: type) -> bool:
     return vars(sys.modules.get(name, sys)).get(cls.__name__) is cls
 
 
-def home_of(cls: type) -> str:
-    """The module that has the class, else the one it says."""
-    names = TWINS.get(cls.__module__, ())
-    return next((name for name in names if is_in(name, cls)), cls.__module__)
-
-
 def name_of(cls: type) -> str:
-    return f"{home_of(cls)}.{cls.__qualname__}"
+    return f"{cls.__module__}.{cls.__qualname__}"
 
 
 def views(out: Any) -> dict[str, Any]:
@@ -163,8 +147,7 @@ def output_classes(library: str) -> list[type]:
     pending = [getattr(importlib.import_module(f"{library}.utils"), BASES[library])]
     while pending:
         for cls in type.__subclasses__(pending.pop()):
-            name = home_of(cls)
-            if name.startswith(f"{library}.") and is_in(name, cls):
+            if cls.__module__.startswith(f"{library}.") and is_in(cls.__module__, cls):
                 found[cls] = None
             pending.append(cls)
     return list(found)

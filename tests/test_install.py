@@ -477,7 +477,7 @@ def test_pickles_cross_over() -> None:
         assert type(there) is ours.CausalLMOutput and there.to_tuple() == (1,)
     back = pickle.loads(before)
     assert type(back) is theirs.CausalLMOutput and back.to_tuple() == (1,)
-    assert type(pickle.loads(during)) is ours.CausalLMOutput
+    assert type(pickle.loads(during)) is theirs.CausalLMOutput
 
 
 def test_trees_of_torch() -> None:

@@ -17,7 +17,7 @@ from .imports import is_importing, when_imported
 from .known_base import Findings, compare
 from .library import InstallError, Library, is_of_a_library
 from .references import Swap
-from .replacements import on_other_base, replacements, same_classes, with_subclasses
+from .replacements import is_made_anew, on_other_base, replacements, same_classes, with_subclasses
 from .report import Report
 
 __all__ = ["Installation", "lock"]
@@ -186,7 +186,7 @@ class Installation:
         # Classes that the libraries defined in the meantime, on our base.
         back: dict[type, type] = {}
         for cls in subclasses(self._base):
-            if is_of_a_library(cls.__module__) and cls not in theirs:
+            if is_of_a_library(cls.__module__) and not is_made_anew(cls):
                 bases = tuple(back.get(base, theirs.get(base, base)) for base in cls.__bases__)
                 if not any(issubclass(base, ModelOutput) for base in bases):
                     back[cls] = on_other_base(cls, bases)

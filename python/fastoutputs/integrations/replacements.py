@@ -14,7 +14,7 @@ from ..model_output import ModelOutput, subclasses
 from .rebuild import rebuild
 from .report import Report
 
-__all__ = ["full_name", "on_other_base", "replacements", "same_classes", "with_subclasses"]
+__all__ = ["full_name", "is_made_anew", "on_other_base", "replacements", "same_classes", "with_subclasses"]
 
 
 def replacements(
@@ -103,6 +103,11 @@ class _Counterpart:
 
 # Classes made anew are used again: torch's trees keep each class that they have seen.
 _counterparts: dict[type, _Counterpart] = {}
+
+
+def is_made_anew(cls: type) -> bool:
+    """Whether it was made by on_other_base, or is what that was made of."""
+    return cls in _counterparts
 
 
 def on_other_base(cls: type, bases: tuple[type, ...], without: type = type) -> type:

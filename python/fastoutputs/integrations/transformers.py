@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -15,8 +16,16 @@ __all__ = ["LIBRARY"]
 
 def _notice_of(original: Any) -> Callable[[type, str, str], object]:
     """transformers' own deprecation warning for an old name: once, by its logger, and not while tracing."""
-    rename = original._replace_old_cache_name
-    return lambda cls, old, new: rename(None, old)
+    rename, is_tracing = original._replace_old_cache_name, sys.modules[original.__module__].is_tracing
+    has_warned = False
+
+    def notice(cls: type, old: str, new: str) -> None:
+        nonlocal has_warned
+        if not has_warned:  # to ask its logger each time would cost more than the rest
+            rename(None, old)
+            has_warned = not is_tracing()
+
+    return notice
 
 
 # Fingerprints by `tools/base_parts.py`. A part that has two was written anew in between, to the same effect.
