@@ -31,7 +31,9 @@ def _of(module: str, name: str, kind: type) -> Any:
 def left_alone(classes: Classes) -> Iterator[Any]:
     """Objects in which a class means itself, and not what takes its place."""
     yield _of("torch.utils._pytree", "_cxx_pytree_pending_imports", list)
-    yield _of("torch._weights_only_unpickler", "_marked_safe_globals_set", set)  # see _allow_to_load
+    yield _of(
+        "torch._weights_only_unpickler", "_marked_safe_globals_set", set
+    )  # see _allow_to_load
     nodes = _of("torch.utils._pytree", "SUPPORTED_NODES", dict)
     for cls in classes:
         for function in nodes.get(cls, ()):
@@ -105,6 +107,8 @@ def _allow_to_load(classes: Classes) -> None:
 def _forget_loaded_trees() -> None:
     """torch keeps the trees that it has read, with their classes, by their text."""
     for module in ("torch.utils._pytree", "torch.utils._cxx_pytree"):
-        clear = getattr(getattr(sys.modules.get(module), "treespec_loads", None), "cache_clear", None)
+        clear = getattr(
+            getattr(sys.modules.get(module), "treespec_loads", None), "cache_clear", None
+        )
         if clear is not None:
             clear()
