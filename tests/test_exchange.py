@@ -23,8 +23,8 @@ pytestmark = [
 
 WORLDS = {
     "original": "sys.modules['fastoutputs'] = None",
-    "early": "import fastoutputs; fastoutputs.install(); home()",
-    "late": "import fastoutputs, outputs_of_a_user; fastoutputs.install(); home()",
+    "early": "import fastoutputs; fastoutputs.install()",
+    "late": "import fastoutputs, outputs_of_a_user; fastoutputs.install()",
 }
 
 OUTPUTS_OF_A_USER = """
@@ -87,10 +87,6 @@ class Stateful(ModelOutput):
 SHARED = """
 import collections, io, pathlib, pickle, sys, warnings
 warnings.simplefilter("ignore")
-
-def home():
-    # TODO: install() does this
-    fastoutputs.ModelOutput.__module__ = "transformers.utils.generic"
 
 WORLD
 
@@ -187,7 +183,7 @@ for name, make in outputs().items():
     torch.save(make(), folder / f"{name}.pt")
 torch.save([given(), theirs.CausalLMOutput(logits=torch.ones(1))], folder / "tensors.pt")
 (folder / "itself.pickle").write_bytes(pickle.dumps(with_itself(theirs.CausalLMOutput(1))))
-(folder / "tree").write_text(trees.treespec_dumps(trees.tree_structure({"a": [given(), users.Plain(1)]})))
+(folder / "tree").write_text(trees.treespec_dumps(trees.tree_structure({"a": [given(), users.Plain(1), ModelOutput(b=2)]})))
 torch.export.save(torch.export.export(Model(), (given(),), strict=False), folder / "program.pt2")
 (folder / "structure").write_text(str(trees.treespec_dumps(trees.tree_structure(Model()(given())))))
 print(pictures)
@@ -209,9 +205,9 @@ def read(folder):
     assert type(out) is theirs.CausalLMOutput and out.attentions[0] is out and list(out) == ["loss", "attentions"]
 
     names, structure = (folder / "tree").read_text(), (folder / "structure").read_text()
-    assert names == trees.treespec_dumps(trees.tree_structure({"a": [given(), users.Plain(1)]}))
+    assert names == trees.treespec_dumps(trees.tree_structure({"a": [given(), users.Plain(1), ModelOutput(b=2)]}))
     assert structure == trees.treespec_dumps(trees.tree_structure(Model()(given())))
-    read = trees.tree_unflatten([1, 2, 3], trees.treespec_loads(names))
+    read = trees.tree_unflatten([1, 2, 3, 4], trees.treespec_loads(names))
     pictures["tree"] = picture(read)
     assert trees.tree_structure(read) == trees.treespec_loads(names)
 
@@ -274,4 +270,8 @@ def test_one_writes_and_another_reads(
             "CausalLMOutput",
             {"logits": [2, 2], "attentions": ([0, 0],)},
         )
-        assert [out[1] for out in read["tree"]["a"]] == ["BaseModelOutputWithPooling", "Plain"]
+        assert [out[1] for out in read["tree"]["a"]] == [
+            "BaseModelOutputWithPooling",
+            "Plain",
+            "ModelOutput",
+        ]

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-__all__ = ["carry_over", "left_alone"]
+__all__ = ["carry_over", "forget_loaded_trees", "left_alone"]
 
 Classes = Mapping[type, type]
 Undo = tuple[Callable[..., object], tuple[Any, ...]]
@@ -61,8 +61,8 @@ def carry_over(classes: Classes) -> Iterator[Undo]:
     _carry_over_nodes_of_jax(classes)
     _allow_to_load(classes)
     yield _allow_to_load, ({new: old for old, new in classes.items()},)
-    _forget_loaded_trees()
-    yield _forget_loaded_trees, ()
+    forget_loaded_trees()
+    yield forget_loaded_trees, ()
 
 
 def _carry_over_nodes_of_optree(classes: Classes) -> None:
@@ -104,7 +104,7 @@ def _allow_to_load(classes: Classes) -> None:
         sys.modules["torch._weights_only_unpickler"]._marked_safe_globals_set = new  # type: ignore[attr-defined]
 
 
-def _forget_loaded_trees() -> None:
+def forget_loaded_trees() -> None:
     """torch keeps the trees that it has read, with their classes, by their text."""
     for module in ("torch.utils._pytree", "torch.utils._cxx_pytree"):
         clear = getattr(
