@@ -5,7 +5,7 @@
 // torch.load(weights_only=True) allows. Where that would not give the same output back, it calls
 // class.__new__ instead, and sets the items one by one and the instance dict.
 //
-// Pickles of the original, which call class(*field_values), are read, and so are those of fastoutputs 0.1:
+// Pickles of the original, which call class(*field_values), are read, and so are older ones of ours:
 // a state of three dicts, for present fields, extra keys and plain attributes.
 #include "layout.hpp"
 #include "ref.hpp"
@@ -50,7 +50,7 @@ static PyObject *dict_new(PyTypeObject *type) { return PyDict_Type.tp_new(type, 
 
 static PyObject *output_setstate(PyObject *op, PyObject *state);
 
-// Pickles of fastoutputs 0.1 call it for a class with a __setstate__ of its own.
+// Older pickles of ours call it for a class with a __setstate__ of its own.
 static PyObject *output_rebuild(PyObject *cls, PyObject *items) {
     Ref made(dict_new(reinterpret_cast<PyTypeObject *>(cls)));
     Ref filled(made ? output_setstate(made.get(), items) : nullptr);
@@ -272,9 +272,8 @@ PyMethodDef copy_methods[] = {
     {"copy", output_copy, METH_NOARGS, "copy($self, /)\n--\n\nA new output of the same class with the same items."},
     {"__deepcopy__", output_deepcopy, METH_O, "For copy.deepcopy: a new output of deep copies."},
     {"__reduce__", output_reduce, METH_NOARGS, "For pickle and copy: how to make it again, here or with the original."},
-    {"__setstate__", output_setstate, METH_O,
-     "Take an instance dict, or the three dicts of a pickle of fastoutputs 0.1."},
-    {"_rebuild", output_rebuild, METH_O | METH_CLASS, "For pickles of fastoutputs 0.1: an output made of three dicts."},
+    {"__setstate__", output_setstate, METH_O, "Take an instance dict, or the three dicts of an older pickle."},
+    {"_rebuild", output_rebuild, METH_O | METH_CLASS, "For older pickles: an output made of three dicts."},
     {"__sizeof__", output_sizeof, METH_NOARGS, "Bytes held: the instance, its row, its raw dict."},
     {nullptr, nullptr, 0, nullptr},
 };

@@ -104,6 +104,35 @@ def test_state_by_name_outlives_fields_that_are_gone(ours: Kind) -> None:
     assert dict(out) == {"logits": 1, "old_field": 2}
 
 
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_pickle_of_three_dicts_loads(
+    ours: Kind, protocol: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As this package wrote them before they could be read by the original."""
+    parts = {"loss": 1, "hidden_states": [2]}, {"target_size": (3, 4)}, {"note": "n"}
+    for reduced in (
+        (copyreg.__newobj__, (ours.Out,), parts),  # type: ignore[attr-defined]
+        (ours.Out._rebuild, ((*parts[:2], {}),), parts[2]),
+    ):
+        monkeypatch.setitem(copyreg.dispatch_table, ours.Out, lambda _, made=reduced: made)
+        assert_equal(pickle.loads(pickle.dumps(full(ours), protocol)), full(ours))
+
+
+def test_what_a_pickle_calls(ours: Kind) -> None:
+    """The class with a dict, or, where that would come back as another output, the way without it."""
+    assert full(ours).__reduce__()[:2] == (
+        ours.Out,
+        ({"loss": 1, "hidden_states": [2], "target_size": (3, 4)},),
+    )
+    assert ours.Out(logits=1).__reduce__() == (ours.Out, ({"loss": None, "logits": 1},))
+    none_by_key = ours.Out(1)
+    none_by_key["new"] = None
+    for out in (ours.Frozen(1, 2), none_by_key):
+        call, args, state, _, items = out.__reduce__()
+        assert (call, args) == (copyreg.__newobj__, (type(out),))  # type: ignore[attr-defined]
+        assert state == dict(vars(out)) and dict(items) == dict(out)
+
+
 @pytest.mark.parametrize(
     "state", [None, 5, (), ({}, {}), ({}, {}, 3), ([], {}, {}), {1: 2}, ({1: 2}, {}, {})]
 )

@@ -239,14 +239,20 @@ def test_install_beside_queued_registrations(flush: str, order: str) -> None:
     if flush == "tensordict":
         pytest.importorskip("tensordict")
     code, compiled = INSTALLS[order]
-    check = "" if compiled is None else f"assert isinstance(BaseModelOutput(), fastoutputs.ModelOutput) is {compiled}"
+    check = (
+        ""
+        if compiled is None
+        else f"assert isinstance(BaseModelOutput(), fastoutputs.ModelOutput) is {compiled}"
+    )
     registers(f"import fastoutputs\n{code}\n{check}\n{AFTER}\n{FLUSHES[flush]}\n{NODES}")
 
 
 @pytest.mark.skipif("original" not in KINDS, reason="transformers is not installed here")
 @pytest.mark.parametrize("order", ["and back", "again"])
 def test_install_beside_registrations_that_are_made(order: str) -> None:
-    registers(f"import fastoutputs, torch.utils._cxx_pytree\n{INSTALLS[order][0]}\n{AFTER}\n{NODES}")
+    registers(
+        f"import fastoutputs, torch.utils._cxx_pytree\n{INSTALLS[order][0]}\n{AFTER}\n{NODES}"
+    )
 
 
 @pytest.mark.skipif("original" not in KINDS, reason="transformers is not installed here")

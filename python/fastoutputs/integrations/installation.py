@@ -31,6 +31,14 @@ ALIASES, NOTICE = "__fastoutputs_aliases__", "__fastoutputs_alias_used__"
 _carried: dict[type, type] = {}  # made again, they would not be the classes that torch's trees know
 
 
+def _call_as(cls: type, module: str) -> None:
+    """Have pickles and saved trees name cls as a class of this module."""
+    cls.__module__ = module
+    trees = sys.modules.get(f"{__package__}.torch")
+    if trees is not None:
+        trees.rename(cls)
+
+
 class Installation:
     """What is replaced in one library. In slots, where the search for references does not look."""
 
@@ -96,6 +104,9 @@ class Installation:
                 classes = {**classes, **self._shared(name, classes)}
             swap = Swap()
             self._swaps.append(swap)
+            if self._base is library.compiled:
+                swap.undone_by(_call_as, self._base, self._base.__module__)
+                _call_as(self._base, original.__module__)
             if late:  # nobody else can have seen it
                 swap.in_modules(classes, [home])
             else:

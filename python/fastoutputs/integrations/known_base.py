@@ -42,6 +42,7 @@ _NEUTRAL = {
     "__parameters__",
     "__type_params__",
     "__abstractmethods__",
+    "__slotnames__",  # copyreg's, once an instance was pickled
     "_abc_impl",
 }
 _LAYOUT = {

@@ -26,6 +26,7 @@ _NOT_COPIED = {
     "__dataclass_fields__",
     "__dataclass_params__",
     "__fastoutputs_schema__",
+    "__slotnames__",
     "__annotate_func__",
     "__annotations_cache__",
     "__static_attributes__",

@@ -64,6 +64,10 @@ class Swap:
     def __len__(self) -> int:
         return len(self._undo)
 
+    def undone_by(self, action: Callable[..., object], *arguments: Any) -> None:
+        """Have undo() do this, too."""
+        self._undo.append(_Undo(action, *arguments))
+
     def undo(self) -> None:
         """Put everything back that has not been changed again since."""
         while self._undo:
@@ -100,7 +104,7 @@ class Swap:
             if id(found) not in skipped:
                 self._in_object(found, find)
         for action, arguments in registries.carry_over(classes):
-            self._undo.append(_Undo(action, *arguments))
+            self.undone_by(action, *arguments)
 
     def _in_object(self, found: Any, find: _Substitution) -> None:
         kind = type(found)

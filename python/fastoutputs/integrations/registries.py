@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-__all__ = ["carry_over", "left_alone"]
+__all__ = ["carry_over", "forget_loaded_trees", "left_alone"]
 
 Classes = Mapping[type, type]
 Undo = tuple[Callable[..., object], tuple[Any, ...]]
@@ -31,7 +31,9 @@ def _of(module: str, name: str, kind: type) -> Any:
 def left_alone(classes: Classes) -> Iterator[Any]:
     """Objects in which a class means itself, and not what takes its place."""
     yield _of("torch.utils._pytree", "_cxx_pytree_pending_imports", list)
-    yield _of("torch._weights_only_unpickler", "_marked_safe_globals_set", set)  # see _allow_to_load
+    yield _of(
+        "torch._weights_only_unpickler", "_marked_safe_globals_set", set
+    )  # see _allow_to_load
     nodes = _of("torch.utils._pytree", "SUPPORTED_NODES", dict)
     for cls in classes:
         for function in nodes.get(cls, ()):
@@ -59,8 +61,8 @@ def carry_over(classes: Classes) -> Iterator[Undo]:
     _carry_over_nodes_of_jax(classes)
     _allow_to_load(classes)
     yield _allow_to_load, ({new: old for old, new in classes.items()},)
-    _forget_loaded_trees()
-    yield _forget_loaded_trees, ()
+    forget_loaded_trees()
+    yield forget_loaded_trees, ()
 
 
 def _carry_over_nodes_of_optree(classes: Classes) -> None:
@@ -102,9 +104,11 @@ def _allow_to_load(classes: Classes) -> None:
         sys.modules["torch._weights_only_unpickler"]._marked_safe_globals_set = new  # type: ignore[attr-defined]
 
 
-def _forget_loaded_trees() -> None:
+def forget_loaded_trees() -> None:
     """torch keeps the trees that it has read, with their classes, by their text."""
     for module in ("torch.utils._pytree", "torch.utils._cxx_pytree"):
-        clear = getattr(getattr(sys.modules.get(module), "treespec_loads", None), "cache_clear", None)
+        clear = getattr(
+            getattr(sys.modules.get(module), "treespec_loads", None), "cache_clear", None
+        )
         if clear is not None:
             clear()

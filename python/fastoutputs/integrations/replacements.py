@@ -91,10 +91,15 @@ class _Counterpart:
 
     def __init__(self, cls: type, of: type) -> None:
         self.cls = cls
-        self.body = tuple(vars(of).items())
+        self.body = self._body(of)
+
+    @staticmethod
+    def _body(of: type) -> tuple[tuple[str, Any], ...]:
+        # copyreg leaves a name there when an instance is pickled.
+        return tuple(item for item in vars(of).items() if item[0] != "__slotnames__")
 
     def is_current(self, of: type) -> bool:
-        now = tuple(vars(of).items())
+        now = self._body(of)
         return len(now) == len(self.body) and all(
             name == before and value is original
             for (name, value), (before, original) in zip(now, self.body)

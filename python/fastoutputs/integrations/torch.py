@@ -15,6 +15,8 @@ from torch.utils import _pytree as pytree
 
 from ..model_output import ModelOutput, for_each_class
 from ..pytree import from_items, items_of
+from .library import is_of_a_library
+from .registries import forget_loaded_trees
 
 __all__ = ["register", "register_all"]
 
@@ -44,6 +46,19 @@ def name_means(cls: type) -> None:
     names = getattr(pytree, "SERIALIZED_TYPE_TO_PYTHON_TYPE", {})
     if serialized_name(cls) in names:
         names[serialized_name(cls)] = cls
+
+
+def rename(cls: type) -> None:
+    """Let saved trees call cls by the name that it has now; a library's name means it only as long as it has that."""
+    known, names = pytree.SUPPORTED_SERIALIZED_TYPES, pytree.SERIALIZED_TYPE_TO_PYTHON_TYPE
+    if cls not in known:
+        return
+    former, name = known[cls].serialized_type_name, serialized_name(cls)
+    known[cls] = known[cls]._replace(serialized_type_name=name)
+    if is_of_a_library(former) and names.get(former) is cls:
+        del names[former]
+    names.setdefault(name, cls)
+    forget_loaded_trees()
 
 
 def register_all() -> None:
