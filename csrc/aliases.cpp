@@ -1,9 +1,8 @@
 // Aliases: other names for fields, such as the name a field had before it was renamed.
 //
-// A class declares them with `aliases={"old": "new"}`. The class layout keeps those that count as an immutable tuple,
-// and only a name that is no field is ever looked up there. An attribute is read through a Python property, which a
-// tracer can follow, and the generated __init__ gets a Python wrapper for calls that do not pass through
-// output_vectorcall.
+// A class declares them with `aliases={"old": "new"}`. The class layout keeps those that count in an immutable tuple,
+// and we look there only after a name turned out to be no field. Attributes are read through a Python property, which
+// tracers can follow. The generated __init__ gets a Python wrapper, for calls that bypass output_vectorcall.
 #include "sealing.hpp"
 
 #include <vector>
@@ -106,7 +105,7 @@ static py::object property_of(const py::tuple &names) {
     return made;
 }
 
-// What the wrapper that make_init gave holds in a variable of its closure; NULL for any other function.
+// A closure variable of a wrapper that make_init returned; NULL for any other function.
 static PyObject *held_by_init(const py::object &method, const char *variable) {
     if (!make_init || !PyFunction_Check(method.ptr())) {
         return nullptr;
