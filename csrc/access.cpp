@@ -281,10 +281,12 @@ static int store_by_name(OutputObject *self, Py_ssize_t index, PyObject *name, P
 }
 
 static int store_by_alias(OutputObject *self, PyObject *field, PyObject *value) {
-    return store_by_name(self, find_field(schema_of(self), field), field, value);
+    const Py_ssize_t index = find_field(schema_of(self), field);
+    return index < 0 ? PyObject_GenericSetAttr(as_object(self), field, value)  // the class lost its layout meanwhile
+                     : store_by_name(self, index, field, value);
 }
 
-FASTOUTPUTS_OUT_OF_LINE static int set_no_field(PyObject *op, PyObject *name, PyObject *value) {
+FASTOUTPUTS_OUT_OF_LINE static int set_other_attribute(PyObject *op, PyObject *name, PyObject *value) {
     OutputObject *self = as_output(op);
     Ref field;
     const int is_alias = require_row(self) < 0 ? -1 : value ? use_alias(self, name, false, &field) : 0;
@@ -308,7 +310,7 @@ int output_setattro(PyObject *op, PyObject *name, PyObject *value) {
     }
     Py_ssize_t index = find_field(schema_of(self), name);
     if (index < 0) {
-        return set_no_field(op, name, value);
+        return set_other_attribute(op, name, value);
     }
     if (!value) {
         PyErr_Format(runtime.mutation_error, "%s.%U cannot be deleted: set it to None", Py_TYPE(op)->tp_name, name);
@@ -338,7 +340,7 @@ static int store_extra_item(OutputObject *self, PyObject *key, PyObject *value) 
     return -1;
 }
 
-FASTOUTPUTS_OUT_OF_LINE static int store_no_field(OutputObject *self, PyObject *key, PyObject *value) {
+FASTOUTPUTS_OUT_OF_LINE static int store_other_key(OutputObject *self, PyObject *key, PyObject *value) {
     Ref field;
     switch (use_alias(self, key, true, &field)) {
     case 0:
@@ -366,7 +368,7 @@ int store_item(OutputObject *self, PyObject *key, PyObject *value) {
         return plain ? store_item(self, plain.get(), value) : -1;
     }
     Py_ssize_t index = find_field(schema_of(self), key);
-    return index < 0 ? store_no_field(self, key, value) : store_by_name(self, index, key, value);
+    return index < 0 ? store_other_key(self, key, value) : store_by_name(self, index, key, value);
 }
 
 int output_ass_subscript(PyObject *op, PyObject *key, PyObject *value) {

@@ -1,9 +1,8 @@
 // Aliases: other names for fields, such as the name a field had before it was renamed.
 //
-// A class declares them with `aliases={"old": "new"}`. The class layout keeps those that count as an immutable tuple,
-// and only a name that is no field is ever looked up there. An attribute is read through a Python property, which a
-// tracer can follow, and the generated __init__ gets a Python wrapper for calls that do not pass through
-// output_vectorcall.
+// A class declares them with `aliases={"old": "new"}`. The class layout keeps those that count in an immutable tuple,
+// and we look there only after a name turned out to be no field. Attributes are read through a Python property, which
+// tracers can follow. The generated __init__ gets a Python wrapper, for calls that bypass output_vectorcall.
 #include "sealing.hpp"
 
 #include <vector>
@@ -21,7 +20,7 @@ static PyObject *properties;     // (old, new) -> the property that all classes 
 
 // --- what a class declares ------------------------------------------------------------------------
 
-void check_aliases(PyTypeObject *type, py::handle declared) {
+static void check_aliases(PyTypeObject *type, py::handle declared) {
     if (!PyDict_Check(declared.ptr())) {
         type_error(full_name(type) + ": aliases must be a dict of other names to field names, not " +
                    py::repr(declared).cast<std::string>());
@@ -106,7 +105,7 @@ static py::object property_of(const py::tuple &names) {
     return made;
 }
 
-// What the wrapper that make_init gave holds in a variable of its closure; NULL for any other function.
+// A closure variable of a wrapper that make_init returned; NULL for any other function.
 static PyObject *held_by_init(const py::object &method, const char *variable) {
     if (!make_init || !PyFunction_Check(method.ptr())) {
         return nullptr;
@@ -133,16 +132,16 @@ static void set_on(PyTypeObject *type, PyObject *name, PyObject *value) {
     }
 }
 
-// Has the generated __init__ of a class take the aliases of its parameters.
-static void fit_init(PyTypeObject *type, const std::vector<Declared> &declared) {
+// Has the generated __init__ of a class take the aliases of its parameters. True if the class changed.
+static bool fit_init(PyTypeObject *type, const std::vector<Declared> &declared) {
     PyObject *own = PyDict_GetItemWithError(type->tp_dict, init_key);
     if (!own) {
-        return;
+        return false;
     }
     auto init = py::reinterpret_borrow<py::object>(own);
     const py::object generated = without_alias_wrapper(init), code = generated_code(init, "__init__");
     if (code.is_none()) {
-        return;
+        return false;
     }
     const auto parameters =
         code.attr("co_argcount").cast<std::size_t>() + code.attr("co_kwonlyargcount").cast<std::size_t>();
@@ -155,24 +154,28 @@ static void fit_init(PyTypeObject *type, const std::vector<Declared> &declared) 
     }
     PyObject *before = held_by_init(init, "renamed");
     if (before ? py::handle(before).equal(renamed) : renamed.empty()) {
-        return;
+        return false;
     }
     set_on(type, init_key, (renamed.empty() ? generated : py::handle(make_init)(generated, renamed)).ptr());
+    return true;
 }
 
 // Gives the class the properties of its aliases, unless an attribute of the user's has the name, and takes others away.
-static void fit_properties(PyTypeObject *type, const py::tuple &aliases) {
+// True if the class changed.
+static bool fit_properties(PyTypeObject *type, const py::tuple &aliases) {
     const py::object field_class = py::module_::import("dataclasses").attr("Field");
+    bool changed = false;
     py::dict wanted;
     for (py::handle alias : aliases) {
         const auto parts = py::reinterpret_borrow<py::tuple>(alias);
         const py::object old = parts[0], made = property_of(py::make_tuple(old, parts[1]));
         const auto found = py::reinterpret_borrow<py::object>(_PyType_Lookup(type, old.ptr()));
         // A Field is left behind by restore_inherited_defaults where no @dataclass has taken it.
-        if (!found || is_alias_property(found.ptr()) || py::isinstance(found, field_class)) {
+        if (!found || is_alias_property(found.ptr()) || py::type::handle_of(found).is(field_class)) {
             wanted[old] = made;
             if (!found.is(made)) {
                 set_on(type, old.ptr(), made.ptr());
+                changed = true;
             }
         }
     }
@@ -180,14 +183,16 @@ static void fit_properties(PyTypeObject *type, const py::tuple &aliases) {
     for (auto [name, value] : own) {
         if (is_alias_property(value.ptr()) && !wanted.contains(name)) {
             set_on(type, name.ptr(), nullptr);
+            changed = true;
         }
     }
+    return changed;
 }
 
-void read_aliases(PyTypeObject *type, Schema *schema) {
+bool read_aliases(PyTypeObject *type, Schema *schema) {
     const std::vector<Declared> declared = declared_aliases(type);
-    if (declared.empty() && !schema->aliases) {
-        return;
+    if ((declared.empty() && !schema->aliases) || !make_init) {
+        return false;
     }
     const py::object fields = attribute_or_none(py::handle(as_object(type)), "__dataclass_fields__");
     py::dict found;
@@ -203,16 +208,17 @@ void read_aliases(PyTypeObject *type, Schema *schema) {
     if (!found.empty()) {  // known first: should what follows fail, it is done again
         replaced = Ref(std::exchange(schema->aliases, Py_NewRef(aliases.ptr())));
     }
-    fit_properties(type, aliases);
+    bool changed = fit_properties(type, aliases);
     for (py::handle base : py::reinterpret_borrow<py::tuple>(type->tp_mro)) {
         auto *owner = reinterpret_cast<PyTypeObject *>(base.ptr());
         if (PyType_IsSubtype(owner, runtime.model_output) && owner != runtime.model_output) {
-            fit_init(owner, owner == type ? declared : declared_aliases(owner));
+            changed |= fit_init(owner, owner == type ? declared : declared_aliases(owner));
         }
     }
     if (found.empty()) {
         replaced = Ref(std::exchange(schema->aliases, nullptr));
     }
+    return changed;
 }
 
 // --- use ------------------------------------------------------------------------------------------

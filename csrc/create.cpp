@@ -209,7 +209,7 @@ static int fill_defaults(OutputObject *self, const Schema *schema, const Given &
     return 0;
 }
 
-// With a keyword that is no field, or another mistake.
+// For a call with a keyword that names no field: it may be an alias.
 FASTOUTPUTS_OUT_OF_LINE static PyObject *construct_by_aliases(PyTypeObject *type, Schema *schema, PyObject *const *args,
                                                               Py_ssize_t nargs, PyObject *kwnames) {
     Ref renamed;

@@ -305,8 +305,9 @@ freefunc free_for(const Schema *schema);  // tp_free of a class with this schema
 void free_of_unused(void *memory);        // tp_free of a class that has none yet
 int prepare_collector();
 
-// aliases.cpp: other names of fields. Each use calls the notice of the class, which may run any code. 1: *field is the name
-// of the field; 0: no alias; -1: an error; 2: as a key, it was an extra key before it became an alias, and stays one.
+// aliases.cpp: other names of fields. Each use calls the notice of the class, which may run any code. 1: *field is the
+// name of the field; 0: no alias; -1: an error; 2: as a key, it was an extra key before it became an alias, and stays
+// one.
 int use_alias(OutputObject *self, PyObject *name, bool as_key, Ref *field);  // name: a str, and no field
 int rename_keywords(PyTypeObject *type, const Schema *schema, PyObject *given, Ref *renamed);
 int note_alias(PyTypeObject *type, PyObject *old);               // calls the notice alone

@@ -13,12 +13,14 @@ static const char model_output_doc[] =
     "The object that a model returns: named fields that read as attributes, as a tuple and as a dict.\n\n"
     "Subclass it with the standard @dataclass decorator. A field that is None is absent from every view\n"
     "but the attribute; order is declared order, extra keys last. `class X(ModelOutput, mirror_dict=False)`\n"
-    "leaves the inherited dict storage empty: faster, but invisible to C code that reads a dict directly.\n\n"
+    "leaves the inherited dict storage empty: faster, but invisible to C code that reads a dict directly.\n"
+    "`aliases={\"old\": \"new\"}` keeps other names for fields.\n\n"
     "Behaves as transformers.utils.ModelOutput; docs/behaviour.md lists the intended differences.";
 
 static PyMethodDef own_methods[] = {
     {"__init_subclass__", as_method(prepare_subclass), METH_VARARGS | METH_KEYWORDS | METH_CLASS,
-     "Make a subclass ready; mirror_dict=False chooses slots only for its instances."},
+     "Make a subclass ready; mirror_dict=False chooses slots only for its instances, aliases={...} declares other "
+     "names of fields."},
     {nullptr, nullptr, 0, nullptr},
 };
 

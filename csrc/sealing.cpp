@@ -190,7 +190,9 @@ static Schema *seal_or_throw(PyTypeObject *type) {
     if (install_fields(type, schema, stores_plainly) || is_new) {
         PyType_Modified(type);
     }
-    read_aliases(type, schema);
+    while (read_aliases(type, schema)) {
+        // To change the class ran Python code, and so another thread may have declared others.
+    }
     const unsigned int version = version_of(type);
     PyObject *mirror = _PyType_Lookup(type, mirror_dict_key);
     schema->mirror_dict = mirror != Py_False;

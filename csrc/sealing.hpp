@@ -33,7 +33,7 @@ bool has_compiled_init(PyTypeObject *type, const Schema *schema, bool stores_pla
 
 // aliases.cpp
 void declare_aliases(PyTypeObject *type, const py::handle &declared);
-void read_aliases(PyTypeObject *type, Schema *schema);  // and changes the class to fit
+bool read_aliases(PyTypeObject *type, Schema *schema);  // true if it has changed the class to fit
 py::object without_alias_wrapper(const py::object &init);
 int prepare_aliases();
 

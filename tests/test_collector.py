@@ -359,6 +359,10 @@ OPERATIONS: dict[str, Callable[[Kind, Any, Any], Any]] = {
     "default factory": lambda kind, out, v: factories(kind)(),
     "default factory wrongly": lambda kind, out, v: factories(kind)(b=v, c=v),
     "seal": lambda kind, out, v: make_dataclass("C", ["a", "b"], bases=(kind.base,))(v, b=v),
+    "seal with aliases": lambda kind, out, v: dataclass(
+        type("C", (kind.base,), {"a": None, "__annotations__": {"a": Any}}, aliases={"old": "a"})
+    )(old=v),
+    "declare wrongly": lambda kind, out, v: type("C", (kind.base,), {}, aliases={"old": v}),
     "seal wrongly": lambda kind, out, v: type("C", (kind.base,), {})(v),
     "prepare wrongly": lambda kind, out, v: type("C", (kind.base,), {}, mirror_dict=v),
     "block": lambda kind, out, v: in_block(kind, v),
@@ -472,7 +476,11 @@ def arguments(out: Any, v: Any) -> list[tuple]:
             (out.items(),),
         ),
         *(("loss", v), ("new", v), ("nothing", v), (v, v), (out, v), (5, v)),
-        *((({"loss": v}, {"new": v}, {"plain": v}),), (type(out), {"loss": v})),
+        *(
+            (({"loss": v}, {"new": v}, {"plain": v}),),
+            (type(out), {"loss": v}),
+            (type(out), "loss"),
+        ),
     ]
 
 
@@ -483,7 +491,7 @@ REFUSED = {
     "descriptor": {"__delete__", "__set__"},
 }
 # For new classes, as "seal" and "prepare wrongly" above make; for the import of the package.
-ELSEWHERE = {"__init_subclass__", "set_twin", "set_subclass_hook"}
+ELSEWHERE = {"__init_subclass__", "set_alias_functions", "set_twin", "set_subclass_hook"}
 
 
 @pytest.mark.parametrize("owner", OWNERS)
