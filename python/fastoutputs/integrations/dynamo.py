@@ -138,8 +138,8 @@ class _Tracing:
         lost = dict.fromkeys(piece.lost for piece in self.missing)
         why = dict.fromkeys(self.missing.values())
         warnings.warn(
-            f"fastoutputs does not know torch {torch.__version__} ({'; '.join(why)}). Results are right, but "
-            f"{'; '.join(lost)}. Upgrade fastoutputs, or see `fastoutputs doctor`.",
+            f"{self.reason('; '.join(why))}. With it, {'; '.join(lost)}. Results are right. "
+            "Upgrade fastoutputs, or see `fastoutputs doctor`.",
             stacklevel=_users_level(),
         )
 
