@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections.abc
 import dataclasses
 import re
-import subprocess
 import sys
 import threading
 import warnings

@@ -61,7 +61,8 @@ class _Tracing:
         self.pieces = pieces
         tracer = Tracer(self.meet, self.within)
         try:
-            self.unsupported = import_module("torch._dynamo.exc").Unsupported
+            errors = import_module("torch._dynamo.exc")
+            self.unsupported, self.skip_frame = errors.Unsupported, errors.SkipFrame
         except (ImportError, AttributeError) as error:
             # The pieces could not break a graph where they have to.
             self.missing = dict.fromkeys(pieces, str(error))
@@ -91,7 +92,7 @@ class _Tracing:
         self.missing = {piece: self.missing.get(piece, reason) for piece in self.pieces}
 
     @contextmanager
-    def within(self) -> Iterator[None]:
+    def within(self, builds_guards: bool = False) -> Iterator[None]:
         try:
             yield
         except self.unsupported:
@@ -99,7 +100,10 @@ class _Tracing:
         except Exception as error:
             self.take_back(f"{type(error).__name__}: {error}")
             self.tell()
-            raise self.unsupported(self.reason(str(error))) from error
+            # A trace that is under way began with the pieces, so it must not be repeated without: skip
+            # the frame, rather than break its graph. Once it has ended, only the latter is possible.
+            leave = self.unsupported if builds_guards else self.skip_frame
+            raise leave(self.reason(str(error))) from error
 
     def meet(self, output: ModelOutput, comes_from_outside: bool) -> None:
         """A trace has met an output."""

@@ -45,8 +45,8 @@ class Tracer(NamedTuple):
 
     meet: Callable[[Any, bool], None]
     """A trace has met an output, which came from outside of it or not."""
-    within: Callable[[], AbstractContextManager[None]]
-    """Guards our own part of a replaced method."""
+    within: Callable[..., AbstractContextManager[None]]
+    """Guards our own part of a replaced method; is told if guards are being built, after the trace."""
 
 
 class Piece(NamedTuple):
@@ -243,11 +243,11 @@ def attributes_are_guarded(tracer: Tracer) -> list[Replacement]:
 
     @functools.wraps(match_length)
     def SEQUENCE_LENGTH(self: Any, guard: Any) -> None:
-        with tracer.within():
+        with tracer.within(builds_guards=True):
             value = value_of(self, guard)
         if not is_slots_only(value):
             return match_length(self, guard)
-        with tracer.within():
+        with tracer.within(builds_guards=True):
             manager, stack = manager_of(self, guard), guard.user_stack
             manager.add_dict_length_check_guard(0, [f"dict.__len__({guard.name}) == 0"], stack)
             keys = list(ModelOutput.keys(value))
@@ -261,7 +261,7 @@ def attributes_are_guarded(tracer: Tracer) -> list[Replacement]:
     def requires_key_order_guarding(self: Any, source: Any) -> bool:
         if not by_order(self, source):
             return False
-        with tracer.within():
+        with tracer.within(builds_guards=True):
             return not is_slots_only(value_of(self, source))
 
     return [
