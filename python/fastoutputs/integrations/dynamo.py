@@ -139,11 +139,11 @@ class _Tracing:
         if self.has_told or not self.missing:
             return
         self.has_told = True
-        lost = dict.fromkeys(piece.lost for piece in self.missing)
-        why = dict.fromkeys(self.missing.values())
+        why = "; ".join(dict.fromkeys(self.missing.values()))
+        lost = "; ".join(dict.fromkeys(piece.lost for piece in self.missing))
         warnings.warn(
-            f"{self.reason('; '.join(why))}. With it, {'; '.join(lost)}. Results are right. "
-            "Upgrade fastoutputs, or see `fastoutputs doctor`.",
+            f"fastoutputs does not know torch {torch.__version__}: {why}. With it, {lost}. Results are "
+            "right. Upgrade fastoutputs, or see `fastoutputs doctor`.",
             stacklevel=_users_level(),
         )
 

@@ -133,7 +133,9 @@ def outputs_fill_their_dict(tracer: Tracer) -> list[Replacement]:
         def of_tracker(variable: Any) -> bool:
             with tracer.within():
                 value = variable.value
-            is_left_alone = isinstance(value, ModelOutput) and not has_extra_keys(variable, type(value))
+            is_left_alone = isinstance(value, ModelOutput) and not has_extra_keys(
+                variable, type(value)
+            )
             return not is_left_alone and has_new_items(variable)
 
         return [(tracker, "has_new_items", of_tracker)]
@@ -200,9 +202,7 @@ def vars_break_the_graph(tracer: Tracer) -> list[Replacement]:
     return [(tracker, read.__name__, read_attribute)]
 
 
-def super_finds_traceable_methods(
-    replaced: Iterable[Method], tracer: Tracer
-) -> list[Replacement]:
+def super_finds_traceable_methods(replaced: Iterable[Method], tracer: Tracer) -> list[Replacement]:
     """Have ``super().keys()`` and the like run the traceable function.
 
     torch looks for one where a method is called by itself only.
