@@ -10,6 +10,7 @@ traces an output for the first time, that the pieces work (`dynamo_check`); if n
 # pyright: basic
 from __future__ import annotations
 
+import logging
 import re
 import sys
 import warnings
@@ -141,11 +142,14 @@ class _Tracing:
         self.has_told = True
         why = "; ".join(dict.fromkeys(self.missing.values()))
         lost = "; ".join(dict.fromkeys(piece.lost for piece in self.missing))
-        warnings.warn(
+        message = (
             f"fastoutputs does not know torch {torch.__version__}: {why}. With it, {lost}. Results are "
-            "right. Upgrade fastoutputs, or see `fastoutputs doctor`.",
-            stacklevel=_users_level(),
+            "right. Upgrade fastoutputs, or see `fastoutputs doctor`."
         )
+        try:
+            warnings.warn(message, stacklevel=_users_level())
+        except UserWarning:  # an error in a trace would be one of torch's own
+            logging.getLogger(__name__).error(message)
 
 
 def _users_level() -> int:

@@ -247,6 +247,7 @@ def attributes_are_guarded(tracer: Tracer) -> list[Replacement]:
             value = value_of(self, guard)
         if not is_slots_only(value):
             return match_length(self, guard)
+        tracer.meet(value, True)  # the last chance to leave it to the interpreter
         with tracer.within(builds_guards=True):
             manager, stack = manager_of(self, guard), guard.user_stack
             manager.add_dict_length_check_guard(0, [f"dict.__len__({guard.name}) == 0"], stack)
