@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections.abc
 import dataclasses
 import re
-import subprocess
 import sys
 import threading
 import warnings
@@ -476,36 +475,6 @@ def test_what_was_compiled_for_one_output_is_not_run_for_another(ours: Kind, blo
     for _ in range(2):
         assert [picture(traced(out)) for out in outs] == [picture(read(out)) for out in outs]
     assert compiles.frame_count == len(outs)
-
-
-def test_a_torch_that_is_not_known_leaves_outputs_to_the_interpreter() -> None:
-    program = """
-import warnings
-import torch, torch._dynamo
-from torch._dynamo import variables
-
-known = variables.UserDefinedDictVariable
-del variables.UserDefinedDictVariable
-with warnings.catch_warnings(record=True) as caught:
-    warnings.simplefilter("always")
-    from fastoutputs.modeling_outputs import CausalLMOutput as Out
-variables.UserDefinedDictVariable = known
-(warning,) = caught
-assert "torch.compile cannot look into outputs" in str(warning.message), warning
-
-def made(x):
-    out = Out(logits=x + 1)
-    out.loss = x
-    return list(out), out["logits"], out[0], dict.__len__(out)
-
-def read(out):
-    return len(out), out["logits"] * 2, list(out.keys())
-
-x = torch.ones(())
-for function, given in ((made, x), (read, Out(logits=x))):
-    assert torch.compile(function, backend="eager")(given) == function(given), function
-"""
-    subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True)
 
 
 def test_vars_is_left_to_the_interpreter(ours: Kind) -> None:

@@ -360,7 +360,7 @@ def test_install_page_shows_what_doctor_prints(tmp_path: Path) -> None:
 
 
 def test_tracing_page_shows_the_warning() -> None:
-    """That it is given, and when, is in tests/test_compile.py."""
+    """That it is given, and when, is in tests/test_dynamo_pieces.py."""
     (text,) = alone(read(ROOT / "docs/tracing.md"))
     source = Path(fastoutputs.__file__).parent / "integrations" / "dynamo.py"
     warnings = [

@@ -74,7 +74,9 @@ class Takes(torch.nn.Module):
         return out["loss"] * 2 + out["logits"]
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::torch.jit.TracerWarning"
+)
 @pytest.mark.parametrize("name", [name for name in KINDS if name != "slots_only"])
 def test_jit_trace_with_outputs_in_and_out(name: str) -> None:
     kind, x = KINDS[name], torch.arange(2.0)
@@ -90,7 +92,7 @@ def test_jit_trace_with_outputs_in_and_out(name: str) -> None:
     assert torch.equal(torch.jit.trace(Takes(), (late,), strict=False)(late), (x + 5) * 2 + x)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 @pytest.mark.parametrize("name", [name for name in KINDS if name != "slots_only"])
 def test_jit_fork_and_script(name: str) -> None:
     """What comes back is a plain dict."""
@@ -102,7 +104,7 @@ def test_jit_fork_and_script(name: str) -> None:
     assert count(out) == count(dict(out)) == 2
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 def test_a_slots_only_output_reaches_a_script_as_a_dict() -> None:
     out, count = KINDS["slots_only"].Out(torch.ones(2), attentions=torch.zeros(2)), scripted_count()
     assert (count(out), count(dict(out))) == (0, 2)
@@ -240,7 +242,9 @@ def test_tensors_are_shared_by_copies_and_dropped_with_the_output(ours: Kind) ->
     assert died() is None
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::torch.jit.TracerWarning"
+)
 def test_a_slots_only_output_reaches_the_tracer_as_a_dict() -> None:
     x, kind = torch.arange(2.0), KINDS["slots_only"]
     traced = torch.jit.trace(Takes(), (dict(kind.Out(x, x)),), strict=False)

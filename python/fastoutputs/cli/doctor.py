@@ -27,6 +27,21 @@ def _line(title: str, text: str) -> None:
     print(f"  {title:14} {text}")
 
 
+def _torch_note(version: str) -> str:
+    """Whether torch is tested, and which of its private parts fastoutputs could replace."""
+    try:
+        importlib.import_module("torch._dynamo")
+    except ImportError as error:
+        return f"  cannot compile here: {error}"
+    dynamo = importlib.import_module("fastoutputs.integrations.dynamo")
+    tested = " and ".join(f"{major}.{minor}" for major, minor in dynamo.TESTED)
+    note = "  tested" if dynamo.is_tested(version) else f"  not tested; {tested} are"
+    missing = {piece: why for piece, why in dynamo.status().items() if why}
+    return note + "".join(
+        f"\n{'':17}torch.compile, not active: {p} ({w})" for p, w in missing.items()
+    )
+
+
 def _speed() -> None:
     """The original's outputs against ours, in this process."""
     print("Speed here, a 5-field output with 2 fields given")
@@ -51,6 +66,8 @@ def main() -> int:
             library = find_library(name)
             tested = library.tested_versions()
             note = "  supported" if library.is_tested(version) else f"  not tested; {tested} are"
+        if name == "torch" and version:
+            note = _torch_note(version)
         _line(name, (version or "not there") + note)
     diffusers = versions["diffusers"] is not None
     print(f"install({'diffusers=True' if diffusers else ''}) would say")

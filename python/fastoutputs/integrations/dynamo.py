@@ -10,6 +10,7 @@ traces an output for the first time, that the pieces work (`dynamo_check`); if n
 # pyright: basic
 from __future__ import annotations
 
+import logging
 import re
 import sys
 import warnings
@@ -61,7 +62,8 @@ class _Tracing:
         self.pieces = pieces
         tracer = Tracer(self.meet, self.within)
         try:
-            self.unsupported = import_module("torch._dynamo.exc").Unsupported
+            errors = import_module("torch._dynamo.exc")
+            self.unsupported, self.skip_frame = errors.Unsupported, errors.SkipFrame
         except (ImportError, AttributeError) as error:
             # The pieces could not break a graph where they have to.
             self.missing = dict.fromkeys(pieces, str(error))
@@ -91,7 +93,7 @@ class _Tracing:
         self.missing = {piece: self.missing.get(piece, reason) for piece in self.pieces}
 
     @contextmanager
-    def within(self) -> Iterator[None]:
+    def within(self, builds_guards: bool = False) -> Iterator[None]:
         try:
             yield
         except self.unsupported:
@@ -99,7 +101,10 @@ class _Tracing:
         except Exception as error:
             self.take_back(f"{type(error).__name__}: {error}")
             self.tell()
-            raise self.unsupported(self.reason(str(error))) from error
+            # A trace that is under way began with the pieces, so it must not be repeated without: skip
+            # the frame, rather than break its graph. Once it has ended, only the latter is possible.
+            leave = self.unsupported if builds_guards else self.skip_frame
+            raise leave(self.reason(str(error))) from error
 
     def meet(self, output: ModelOutput, comes_from_outside: bool) -> None:
         """A trace has met an output."""
@@ -135,13 +140,16 @@ class _Tracing:
         if self.has_told or not self.missing:
             return
         self.has_told = True
-        lost = dict.fromkeys(piece.lost for piece in self.missing)
-        why = dict.fromkeys(self.missing.values())
-        warnings.warn(
-            f"fastoutputs does not know torch {torch.__version__} ({'; '.join(why)}). Results are right, but "
-            f"{'; '.join(lost)}. Upgrade fastoutputs, or see `fastoutputs doctor`.",
-            stacklevel=_users_level(),
+        why = "; ".join(dict.fromkeys(self.missing.values()))
+        lost = "; ".join(dict.fromkeys(piece.lost for piece in self.missing))
+        message = (
+            f"fastoutputs does not know torch {torch.__version__}: {why}. With it, {lost}. Results are "
+            "right. Upgrade fastoutputs, or see `fastoutputs doctor`."
         )
+        try:
+            warnings.warn(message, stacklevel=_users_level())
+        except UserWarning:  # an error in a trace would be one of torch's own
+            logging.getLogger(__name__).error(message)
 
 
 def _users_level() -> int:

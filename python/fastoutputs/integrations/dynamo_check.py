@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from ..model_output import slots_only
 from .._core import ModelOutput
+from ..model_output import slots_only
 
 __all__ = ["problem"]
 
@@ -32,7 +32,7 @@ def _use(x: Any, given: Any, without: Any) -> Any:
     made.loss = made[0] + given["logits"]
     given.states = made.loss
     made["extra"] = x
-    seen = list(made.keys()), len(without), [key for key in without], "loss" in without
+    seen = list(made.keys()), len(without), list(without), "loss" in without
     return made, without.logits * 3, seen, _Out({"loss": without[0]})
 
 

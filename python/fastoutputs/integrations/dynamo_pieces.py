@@ -45,8 +45,8 @@ class Tracer(NamedTuple):
 
     meet: Callable[[Any, bool], None]
     """A trace has met an output, which came from outside of it or not."""
-    within: Callable[[], AbstractContextManager[None]]
-    """Guards our own part of a replaced method."""
+    within: Callable[..., AbstractContextManager[None]]
+    """Guards our own part of a replaced method; is told if guards are being built, after the trace."""
 
 
 class Piece(NamedTuple):
@@ -122,30 +122,32 @@ def outputs_fill_their_dict(tracer: Tracer) -> list[Replacement]:
         raise NotAsExpected(f"{tracker.__name__} neither is nor has a {plain_dict.__name__}")
     has_new_items = method(tracker if is_dict else plain_dict, "has_new_items", "self")
 
-    def has_extra_keys(storage: Any, fields: tuple[str, ...]) -> bool:
+    def has_extra_keys(storage: Any, cls: type[ModelOutput]) -> bool:
         with tracer.within():
+            fields = _core.layout(cls).fields
             return any(key.vt.as_python_constant() not in fields for key in storage.items)
 
     if is_dict:
 
         @functools.wraps(has_new_items)
         def of_tracker(variable: Any) -> bool:
-            value = variable.value
-            if isinstance(value, ModelOutput):
-                fields = _core.layout(type(value)).fields
-                return has_extra_keys(variable, fields) and has_new_items(variable)
-            return has_new_items(variable)
+            with tracer.within():
+                value = variable.value
+            is_left_alone = isinstance(value, ModelOutput) and not has_extra_keys(
+                variable, type(value)
+            )
+            return not is_left_alone and has_new_items(variable)
 
         return [(tracker, "has_new_items", of_tracker)]
 
     make = method(tracker, "__init__", "self", "value", "*")
 
     class InnerDict(plain_dict):
-        _nonvar_fields = frozenset({"fields", *plain_dict._nonvar_fields})
-        fields: tuple[str, ...] = ()
+        _nonvar_fields = frozenset({"owner", *plain_dict._nonvar_fields})
+        owner: type[ModelOutput]
 
         def has_new_items(self) -> bool:
-            return has_extra_keys(self, self.fields) and super().has_new_items()
+            return has_extra_keys(self, self.owner) and super().has_new_items()
 
     @functools.wraps(make)
     def __init__(variable: Any, value: Any, *args: Any, **kwargs: Any) -> None:
@@ -153,7 +155,7 @@ def outputs_fill_their_dict(tracer: Tracer) -> list[Replacement]:
         if isinstance(value, ModelOutput):
             with tracer.within():
                 variable._base_vt.__class__ = InnerDict
-                variable._base_vt.fields = _core.layout(type(value)).fields
+                variable._base_vt.owner = type(value)
 
     return [(tracker, "__init__", __init__)]
 
@@ -200,9 +202,7 @@ def vars_break_the_graph(tracer: Tracer) -> list[Replacement]:
     return [(tracker, read.__name__, read_attribute)]
 
 
-def super_finds_traceable_methods(
-    replaced: Iterable[Method], tracer: Tracer
-) -> list[Replacement]:
+def super_finds_traceable_methods(replaced: Iterable[Method], tracer: Tracer) -> list[Replacement]:
     """Have ``super().keys()`` and the like run the traceable function.
 
     torch looks for one where a method is called by itself only.
@@ -217,12 +217,14 @@ def super_finds_traceable_methods(
 
     @functools.wraps(call)
     def call_method(variable: Any, tx: Any, name: str, args: list[Any], kwargs: Any) -> Any:
-        compiled = methods.get(name)
-        if compiled is None or not variable.objvar or resolve(variable, tx, name)[0] is not compiled:
-            return call(variable, tx, name, args, kwargs)
-        with tracer.within():
-            traceable = build(tx, compiled)
-        return traceable.call_function(tx, [variable.objvar, *args], kwargs)
+        if name in methods:
+            with tracer.within():
+                output = variable.objvar
+                found = output and resolve(variable, tx, name)[0] is methods[name]
+                traceable = build(tx, methods[name]) if found else None
+            if found:
+                return traceable.call_function(tx, [output, *args], kwargs)
+        return call(variable, tx, name, args, kwargs)
 
     return [(tracker, "call_method", call_method)]
 
@@ -241,12 +243,15 @@ def attributes_are_guarded(tracer: Tracer) -> list[Replacement]:
 
     @functools.wraps(match_length)
     def SEQUENCE_LENGTH(self: Any, guard: Any) -> None:
-        if not is_slots_only(value_of(self, guard)):
+        with tracer.within(builds_guards=True):
+            value = value_of(self, guard)
+        if not is_slots_only(value):
             return match_length(self, guard)
-        with tracer.within():
+        tracer.meet(value, True)  # the last chance to leave it to the interpreter
+        with tracer.within(builds_guards=True):
             manager, stack = manager_of(self, guard), guard.user_stack
             manager.add_dict_length_check_guard(0, [f"dict.__len__({guard.name}) == 0"], stack)
-            keys = list(ModelOutput.keys(value_of(self, guard)))
+            keys = list(ModelOutput.keys(value))
             manager.add_lambda_guard(
                 lambda output: list(ModelOutput.keys(output)) == keys,
                 [f"list({guard.name}.keys()) == {keys}"],
@@ -255,7 +260,10 @@ def attributes_are_guarded(tracer: Tracer) -> list[Replacement]:
 
     @functools.wraps(by_order)
     def requires_key_order_guarding(self: Any, source: Any) -> bool:
-        return by_order(self, source) and not is_slots_only(value_of(self, source))
+        if not by_order(self, source):
+            return False
+        with tracer.within(builds_guards=True):
+            return not is_slots_only(value_of(self, source))
 
     return [
         (builder, "SEQUENCE_LENGTH", SEQUENCE_LENGTH),
@@ -292,8 +300,8 @@ def slots_only_outputs_have_items(tracer: Tracer) -> list[Replacement]:
 
 
 NOT_WHOLE = (
-    "code that makes or changes outputs cannot be compiled with fullgraph or exported with strict; "
-    "without, graphs break there"
+    "fullgraph and strict export of code that makes or changes outputs are not supported; "
+    "the rest works with graph breaks"
 )
 MEETING = Piece("outputs are noticed", NOT_WHOLE, outputs_are_met)
 STORING = (
