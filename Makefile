@@ -53,7 +53,7 @@ newer: ## the container's tests on Pythons that the system may not have yet
 versions: venv ## small programs beside the original, with every supported transformers
 	@$(BIN)/python tools/versions.py $(ARGS)
 
-suite-%: venv pybind-class # the whole suite with another transformers, a group of pyproject.toml: `make suite-5.24`
+suite-%: venv pybind-class # the whole suite with another transformers, a group of pyproject.toml: `make suite-5.23`
 	@$(ENSURE) build/venv/transformers-$* --python $(MAIN) --over $(VENV) --group transformers-$*
 	@echo "--- tests on Python $(MAIN), transformers $* there"
 	@build/venv/transformers-$*/bin/python -m pytest tests $(ARGS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,12 @@ def test_what_is_tested_is_pinned(library: str) -> None:
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_doctor_and_install_know_what_is_tested(library: str) -> None:
     assert find_library(library).tested is TESTED[library]
+
+
+@pytest.mark.needs_torch
+def test_tracing_knows_what_is_tested() -> None:
+    pytest.importorskip("torch._dynamo")  # whose import registers what is asked here
+    assert import_module("fastoutputs.integrations.dynamo").TESTED is TESTED["torch"]
 
 
 @pytest.mark.parametrize("library", TESTED)

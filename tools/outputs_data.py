@@ -148,7 +148,8 @@ def text_of(content: list[Facts]) -> str:
         fields = ",\n".join(
             f"   {json.dumps(field, ensure_ascii=False)}" for field in facts["fields"]
         )
-        rows.append(f' {head[:-1]},\n  "fields": [\n{fields}]}}')
+        fields = f"\n{fields}" if fields else ""
+        rows.append(f' {head[:-1]},\n  "fields": [{fields}]}}')
     return "[\n" + ",\n".join(rows) + "\n]\n"
 
 

@@ -36,7 +36,10 @@ def seen_by(program: ModuleType) -> list[str]:
     torch.manual_seed(0)
     try:
         return [line for label, value in program.run() for line in describe(value, label)]
-    except Exception as error:
+    except Exception as raised:
+        error: BaseException = raised
+        while error.__cause__ is not None:  # a failed import of transformers hides why
+            error = error.__cause__
         reason, *_ = str(error).splitlines() or [""]
         return [f"raised {type(error).__name__}: {reason}"]
 

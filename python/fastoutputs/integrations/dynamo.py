@@ -23,6 +23,7 @@ import torch
 
 from .. import twins
 from ..model_output import ModelOutput
+from . import tested
 from .dynamo_pieces import (
     MEETING,
     READING_SLOTS_ONLY,
@@ -37,8 +38,7 @@ from .substitutes import substitutes
 
 __all__ = ["TESTED", "is_tested", "register", "status"]
 
-TESTED = ((2, 13), (2, 14), (2, 15))
-"""Versions of torch that the tests run, the only place that says so."""
+TESTED = tested.TESTED["torch"]
 
 STORES = ("__setattr__", "__setitem__", "__post_init__")
 
