@@ -9,10 +9,10 @@ transformers.utils.generic is changed on its way in, by a copy in FOLDER.
 
 from __future__ import annotations
 
-import copy
+import copy  # noqa: F401  # this and pickle are for READS
 import importlib.util
 import os
-import pickle
+import pickle  # noqa: F401
 import re
 import sys
 import traceback
@@ -25,9 +25,12 @@ HOME = "transformers.utils.generic"
 BODY = "    def __init_subclass__(cls) -> None:\n"
 
 
+END = "\n\ndef _model_output_flatten("
+
+
 def add(text: str) -> Any:
-    """To the body of the class."""
-    return lambda source: source.replace(BODY, text + BODY, 1)
+    """To the end of the body of the class."""
+    return lambda source: source.replace(END, "\n" + text.rstrip() + "\n\n" + END, 1)
 
 
 def replace(old: str, new: str) -> Any:
@@ -40,7 +43,14 @@ def replace(old: str, new: str) -> Any:
 
 
 def header(bases: str, before: str = "") -> Any:
-    return lambda source: re.sub(r"class ModelOutput\(.*?\):", f"{before}class ModelOutput({bases}):", source, count=1)
+    """Other bases, and what stands before the class; a metaclass is kept."""
+
+    def change(source: str) -> str:
+        found = re.search(r"class ModelOutput\(OrderedDict(.*?)\):", source)
+        assert found
+        return source.replace(found[0], f"{before}class ModelOutput({bases}{found[1]}):", 1)
+
+    return change
 
 
 def extend_init_subclass(source: str) -> str:
@@ -48,8 +58,10 @@ def extend_init_subclass(source: str) -> str:
     at = source.index(BODY)
     end = source.index("\n    def ", at + 1)
     body = source[at:end].replace("(cls) -> None:", "(cls, note='none') -> None:").rstrip()
-    return source[:at] + body + (
-        "\n        super().__init_subclass__()\n        cls.note = note\n" + source[end:]
+    return (
+        source[:at]
+        + body
+        + ("\n        super().__init_subclass__()\n        cls.note = note\n" + source[end:])
     )
 
 
@@ -68,7 +80,9 @@ def counting_metaclass(source: str) -> str:
     metaclass = re.search(r"class ModelOutput\(OrderedDict(?:, metaclass=(\w+))?\):", source)
     assert metaclass
     before = META.format(metaclass=metaclass[1] or "type")
-    return header("OrderedDict, metaclass=CountingMeta", before)(source)
+    return source.replace(
+        metaclass[0], f"{before}class ModelOutput(OrderedDict, metaclass=CountingMeta):", 1
+    )
 
 
 SETATTR = "            super().__setitem__(name, value)\n        super().__setattr__(name, value)\n"
@@ -89,7 +103,7 @@ CHANGES = {
     "setattr": replace(SETATTR, SETATTR + "        self.__dict__['last_set'] = name\n"),
     "setitem": replace(
         "        # Will raise a KeyException if needed\n",
-        "        if isinstance(value, float):\n            value = round(value, 1)\n",
+        "        value = 2.5 if value == 2.75 else value\n",
     ),
     "contains": add(
         "    def __contains__(self, key):\n        return super().__contains__(str(key).lower())\n\n"
@@ -114,11 +128,14 @@ CHANGES = {
     "init_subclass": extend_init_subclass,
     "metaclass": counting_metaclass,
     "slots": add('    __slots__ = ("_note",)\n\n'),
-    "mixin": header("OrderedDict, Named", "class Named:\n    def name(self):\n        return type(self).__name__\n\n\n"),
+    "mixin": header(
+        "OrderedDict, Named",
+        "class Named:\n    def name(self):\n        return type(self).__name__\n\n\n",
+    ),
     "all that can be carried": lambda source: all_of(source),
     # What cannot be carried:
     "renamed": lambda source: source.replace("ModelOutput", "RenamedOutput"),
-    "no OrderedDict": header("collections.UserDict", "import collections\n\n\n"),
+    "no OrderedDict": header("types.SimpleNamespace", "import types\n\n\n"),
     "own fields": header("OrderedDict", "import dataclasses\n\n\n@dataclasses.dataclass\n"),
     "pop works": replace(
         '        raise Exception(f"You cannot use ``pop`` on a {self.__class__.__name__} instance.")\n',
@@ -168,7 +185,6 @@ def use(with_model: bool) -> None:
     """What outputs do."""
     from dataclasses import dataclass
 
-    import torch
     from torch.utils import _pytree as pytree
     from transformers.modeling_outputs import BaseModelOutput, CausalLMOutput
     from transformers.utils import ModelOutput
@@ -205,14 +221,17 @@ def use(with_model: bool) -> None:
             out = cls(**values)
             show("change", lambda change=change, out=out: change(out))
             for read in READS:
-                show(read, lambda read=read, out=out: eval(read, {**globals(), "o": out, "n": names}))
+                show(
+                    read, lambda read=read, out=out: eval(read, {**globals(), "o": out, "n": names})
+                )
             leaves, spec = pytree.tree_flatten(out)
             print("leaves", leaves, spec)
             if "extra" not in list(out):  # which the original's constructor refuses
-                show("tree", lambda l=leaves, s=spec: list(pytree.tree_unflatten(l, s).items()))
+                show("tree", lambda a=leaves, s=spec: list(pytree.tree_unflatten(a, s).items()))
         show("by position", lambda cls=cls: list(cls(1.25, 2.25).items()))
         show("pairs", lambda cls=cls, n=names: list(cls([(n[0], 1.25), (n[1], 2.25)]).items()))
         show("mapping", lambda cls=cls, n=names: list(cls({n[0]: 1.25}).items()))
+        show("base", lambda: [list(ModelOutput(a=1).items()), ModelOutput({"b": 2})["b"]])
         show("unpaired", lambda cls=cls, n=names: cls([(n[0], 1.25), 2]))
         try:
             print("subclassed with an option:", type("Sub", (cls,), {}, note="given").note)

@@ -43,13 +43,16 @@ def test_what_can_be_carried_gives_the_same(written: Path, change: str, mode: st
     assert lines == expected
     warned = "Outputs stay correct, as these run as written, but are slower" in err
     assert warned == (change != "nothing") and err.count("Warning") <= 1, err
+    assert not warned or "future_base.py" in err, "it points at the program"
 
 
 @pytest.mark.parametrize("mode", ["before", "after"])
 @pytest.mark.parametrize("change", IMPOSSIBLE)
 def test_what_cannot_be_carried_is_an_install_error(written: Path, change: str, mode: str) -> None:
     lines, err = read(written, change, mode)
-    if change == "renamed":  # transformers itself wants it by its name
-        assert not lines and "cannot import name 'ModelOutput'" in err
+    assert not lines
+    if change == "renamed" and mode == "after":  # transformers itself wants it by its name
+        assert "cannot import name 'ModelOutput'" in err
     else:
-        assert not lines and "InstallError: transformers.utils.generic.ModelOutput" in err
+        assert "InstallError: transformers" in err
+        assert "utils.generic.ModelOutput" in err and "Nothing has been changed." in err

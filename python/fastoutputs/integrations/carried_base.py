@@ -22,6 +22,9 @@ __all__ = ["carried_base"]
 _OPTIONS = ("mirror_dict", "aliases")  # class keywords of the container, not of the library's base
 
 
+_NEEDS_DATACLASS = "__fastoutputs_needs_dataclass__"  # read by the container, along the bases
+
+
 class AsOrderedDict:
     """OrderedDict's methods, where they differ from the container's, for `super()` calls."""
 
@@ -88,8 +91,14 @@ def carried_base(
         original.__name__, tuple(bases), metaclass, lambda space: space.update(body)
     )
 
+    needs_dataclass = getattr(compiled, _NEEDS_DATACLASS, True)
+
     def prepare(cls: Any, options: dict[str, Any]) -> None:
         super(AsOrderedDict, cls).__init_subclass__(**options)
+        if (
+            cls is new or new in cls.__bases__
+        ):  # the base itself has no fields, and is used all the same
+            setattr(cls, _NEEDS_DATACLASS, needs_dataclass and cls is not new)
         if isinstance(registry, set):
             registry.add(cls)
 

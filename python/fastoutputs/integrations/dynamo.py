@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 import re
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,6 +34,7 @@ from .dynamo_pieces import (
     is_slots_only,
 )
 from .substitutes import substitutes
+from .users_level import users_level
 
 __all__ = ["TESTED", "is_tested", "register", "status"]
 
@@ -147,20 +147,9 @@ class _Tracing:
             "right. Upgrade fastoutputs, or see `fastoutputs doctor`."
         )
         try:
-            warnings.warn(message, stacklevel=_users_level())
+            warnings.warn(message, stacklevel=users_level("torch"))
         except UserWarning:  # an error in a trace would be one of torch's own
             logging.getLogger(__name__).error(message)
-
-
-def _users_level() -> int:
-    """How far up the stack, counted from the caller, the code stands that called torch."""
-    frame, level = sys._getframe(1), 1
-    while frame.f_back is not None:
-        owner = frame.f_globals.get("__name__", "").partition(".")[0]
-        if owner not in ("torch", "fastoutputs", "contextlib", "functools"):
-            break
-        frame, level = frame.f_back, level + 1
-    return level
 
 
 _tracing = _Tracing()
@@ -183,11 +172,6 @@ def register() -> None:
         torch.compiler.substitute_in_graph(compiled, skip_signature_check=True)(traceable)
 
 
-@torch.compiler.disable(reason="fastoutputs leaves this to the interpreter")
-def _break_graph() -> None:
-    pass
-
-
 def _left_to_the_interpreter(self: Any) -> None:
     _break_graph()
 
@@ -205,3 +189,9 @@ def _unless_unsafe(store: Callable[..., Any]) -> Callable[..., Any]:
         return store(self, *args)
 
     return stored
+
+
+# Last, since it imports torch._dynamo, whose import calls register().
+@torch.compiler.disable(reason="fastoutputs leaves this to the interpreter")
+def _break_graph() -> None:
+    pass

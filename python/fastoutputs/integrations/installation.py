@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from types import ModuleType
 
-from ..model_output import ModelOutput, subclasses
+from ..model_output import ModelOutput, seal_again, subclasses
 from .carried_base import carried_base
 from .imports import is_importing, when_imported
 from .known_base import Findings, compare
@@ -19,6 +19,7 @@ from .library import InstallError, Library, is_of_a_library
 from .references import Swap
 from .replacements import is_made_anew, on_other_base, replacements, same_classes, with_subclasses
 from .report import Report
+from .users_level import users_level
 
 __all__ = ["Installation", "lock"]
 
@@ -133,7 +134,7 @@ class Installation:
                 f"{self.library.name} {self.report.version} has parts in {original.__qualname__} that "
                 f"fastoutputs does not know: {', '.join(findings.unknown)}. Outputs stay correct, as these "
                 "run as written, but are slower. Upgrade fastoutputs, or see `fastoutputs doctor`.",
-                stacklevel=2,
+                stacklevel=users_level(self.library.name),
             )
         if generation.aliases:
             attributes = {ALIASES: dict(generation.aliases)}
@@ -142,6 +143,8 @@ class Installation:
             for name, value in attributes.items():
                 setattr(base, name, value)
                 self._forget.append(partial(delattr, base, name))
+            seal_again(base)
+            self._forget.append(partial(seal_again, base))
         return base
 
     def _shared(

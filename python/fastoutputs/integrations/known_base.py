@@ -95,6 +95,8 @@ def compare(library: Library, base: type) -> Findings:
         if not more:
             break
         carried |= more
+    if carried:  # they may call what only the original's body has
+        carried |= own.keys() - set(dir(library.compiled)) - nearest.aliases.keys()
     deletes = [name for name in carried & _DELETE_KEYS if "super" in _names(own[name])]
     if deletes:
         raise InstallError(
@@ -130,12 +132,10 @@ def parts_of(library: Library, base: type) -> dict[str, str]:
     """The parts of a base -> their fingerprints."""
     source = _Source(library)
     found = {name: source.fingerprint(value) for name, value in _body(base)}
-    metaclass = type(base)
-    if metaclass is not type:
-        for name, value in _body(metaclass):
-            found[_OF_METACLASS + name] = source.fingerprint(value)
-        if metaclass.__bases__ != (type,):
-            found[_OF_METACLASS + "bases"] = _UNREADABLE
+    for metaclass in type(base).__mro__:
+        if metaclass not in (type, object):
+            for name, value in _body(metaclass):
+                found.setdefault(_OF_METACLASS + name, source.fingerprint(value))
     for parent in base.__bases__:
         if parent is not OrderedDict:
             found[f"base {parent.__name__}"] = _UNREADABLE

@@ -14,7 +14,14 @@ from ..model_output import ModelOutput, subclasses
 from .rebuild import rebuild
 from .report import Report
 
-__all__ = ["full_name", "is_made_anew", "on_other_base", "replacements", "same_classes", "with_subclasses"]
+__all__ = [
+    "full_name",
+    "is_made_anew",
+    "on_other_base",
+    "replacements",
+    "same_classes",
+    "with_subclasses",
+]
 
 
 def replacements(

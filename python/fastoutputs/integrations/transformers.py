@@ -16,7 +16,10 @@ __all__ = ["LIBRARY"]
 
 def _notice_of(original: Any) -> Callable[[type, str, str], object]:
     """transformers' own deprecation warning for an old name: once, by its logger, and not while tracing."""
-    rename, is_tracing = original._replace_old_cache_name, sys.modules[original.__module__].is_tracing
+    rename, is_tracing = (
+        original._replace_old_cache_name,
+        sys.modules[original.__module__].is_tracing,
+    )
     has_warned = False
 
     def notice(cls: type, old: str, new: str) -> None:
