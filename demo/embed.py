@@ -10,6 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 from transformers import BertModel, BertTokenizer
+from transformers.generation.utils import ALL_CACHE_NAMES
 
 import fastoutputs
 
@@ -67,24 +68,26 @@ def show(console: Console) -> None:
     assert not isinstance(original, fastoutputs.ModelOutput)
     count = same(original, out)
 
-    replaced = len(report.ours) + len(report.rebuilt)
-    console.print(f"with [cyan]fastoutputs.installed()[/]: {replaced} output classes replaced")
+    rebuilt = len(report.rebuilt)
+    console.print(f"with [cyan]fastoutputs.installed()[/]: {rebuilt} output classes rebuilt")
     console.print(f'"{SENTENCES[0]}" → {IDS}')
     console.print(f"→ MiniLM → [bold]{type(out).__name__}[/], compiled")
     console.print(f"[green]✓[/] all {count} tensors equal to those of transformers' own output\n")
 
+    # transformers 5.24 renamed past_key_values.
+    cache = next(name for name in ALL_CACHE_NAMES if hasattr(out, name))
     views = Table(box=box.SIMPLE_HEAD, title="One output, three views", title_justify="left")
     views.add_column("ask", style="cyan", no_wrap=True)
     views.add_column("answer")
     for text in (
         "tuple(out.last_hidden_state.shape)",
-        "out.past_key_values",
+        f"out.{cache}",
         "out[0] is out.last_hidden_state",
         "[tuple(x.shape) for x in out[:2]]",
         'out["pooler_output"].dtype',
         "list(out)",
         "len(out), len(out.to_tuple())",
-        "'past_key_values' in out",
+        f"'{cache}' in out",
         "isinstance(out, dict)",
     ):
         views.add_row(text, str(eval(text, {"out": out})))
