@@ -103,7 +103,7 @@ CHANGES = {
     "setattr": replace(SETATTR, SETATTR + "        self.__dict__['last_set'] = name\n"),
     "setitem": replace(
         "        # Will raise a KeyException if needed\n",
-        "        value = 2.5 if value == 2.75 else value\n",
+        "        value = 2.5 if isinstance(value, float) and value == 2.75 else value\n",
     ),
     "contains": add(
         "    def __contains__(self, key):\n        return super().__contains__(str(key).lower())\n\n"
@@ -150,7 +150,7 @@ IMPOSSIBLE = ("renamed", "no OrderedDict", "own fields", "pop works", "pop is go
 
 def all_of(source: str) -> str:
     for name, change in CHANGES.items():
-        if name not in (*IMPOSSIBLE, "all that can be carried", "metaclass"):
+        if name not in (*IMPOSSIBLE, "all that can be carried", "metaclass", "slots"):
             source = change(source)
     return source
 
