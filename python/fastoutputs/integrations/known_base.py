@@ -15,6 +15,7 @@ import hashlib
 import inspect
 import io
 import sys
+import textwrap
 import tokenize
 import types
 from collections import OrderedDict
@@ -23,7 +24,7 @@ from typing import Any
 
 from .library import Generation, InstallError, Library
 
-__all__ = ["Findings", "compare", "parts_of"]
+__all__ = ["Findings", "compare", "parts_of", "significant"]
 
 # What every class has, or what its decorators and the interpreter leave in it.
 _NEUTRAL = {
@@ -176,7 +177,7 @@ class _Source:
         code = part.__code__
         if set(code.co_freevars) - {"__class__"}:
             raise TypeError("wrapped by a decorator")
-        text = _significant(inspect.getsource(code))  # a function's would be that of what it wraps
+        text = significant(inspect.getsource(code))  # a function's would be that of what it wraps
         for name in dict.fromkeys(_names_in(code)):
             called = self._home.get(name)
             if isinstance(called, types.FunctionType) and called.__globals__ is self._home:
@@ -186,9 +187,9 @@ class _Source:
         return text
 
 
-def _significant(source: str) -> str:
+def significant(source: str) -> str:
     """The tokens of a function, without comments, docstrings and layout."""
-    lines = inspect.cleandoc("\n" + source) + "\n"
+    lines = textwrap.dedent(source)
     kept, line = [], []
     for token in tokenize.generate_tokens(io.StringIO(lines).readline):
         if token.type == tokenize.NEWLINE:
