@@ -21,7 +21,7 @@ except ModuleNotFoundError as error:
         "from a checkout with `pip install .`"
     ) from error
 
-from . import aliases, twins  # noqa: F401  # aliases: for what it gives to _core
+from . import aliases, twins  # noqa: F401  # aliases: for what it gives to _core  # pyright: ignore[reportUnusedImport]
 
 __all__ = [
     "ModelOutput",

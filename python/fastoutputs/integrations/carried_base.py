@@ -95,14 +95,12 @@ def carried_base(
 
     def prepare(cls: Any, options: dict[str, Any]) -> None:
         super(AsOrderedDict, cls).__init_subclass__(**options)
-        if (
-            cls is new or new in cls.__bases__
-        ):  # the base itself has no fields, and is used all the same
+        if cls is new or new in cls.__bases__:  # the base itself is used without fields
             setattr(cls, _NEEDS_DATACLASS, needs_dataclass and cls is not new)
         if isinstance(registry, set):
             registry.add(cls)
 
-    def __init_subclass__(cls: Any, **kwargs: Any) -> None:
+    def __init_subclass__(cls: Any, /, **kwargs: Any) -> None:
         options = {name: kwargs.pop(name) for name in _OPTIONS if name in kwargs}
         if theirs is not None:
             theirs.__get__(None, cls)(**kwargs)
@@ -111,7 +109,7 @@ def carried_base(
         prepare(cls, options)
 
     __init_subclass__.__qualname__ = f"{original.__qualname__}.__init_subclass__"
-    new.__init_subclass__ = classmethod(__init_subclass__)  # type: ignore[assignment,method-assign]
+    setattr(new, "__init_subclass__", classmethod(__init_subclass__))  # noqa: B010
     methods.belong_to(new)
     prepare(new, {})
     return new

@@ -192,6 +192,6 @@ def _unless_unsafe(store: Callable[..., Any]) -> Callable[..., Any]:
 
 
 # Last, since it imports torch._dynamo, whose import calls register().
-@torch.compiler.disable(reason="fastoutputs leaves this to the interpreter")
+@torch.compiler.disable(reason="fastoutputs leaves this to the interpreter")  # type: ignore[no-untyped-call,untyped-decorator]
 def _break_graph() -> None:
     pass

@@ -83,7 +83,7 @@ def method(owner: Any, names: str | tuple[str, ...], *parameters: str) -> Method
         taken = taken[: len(expected)]
     if taken != expected:
         raise NotAsExpected(f"{owner.__name__}.{found.__name__} takes other arguments")
-    return found
+    return found  # type: ignore[no-any-return]
 
 
 def tracker_of_outputs() -> Any:
@@ -142,7 +142,7 @@ def outputs_fill_their_dict(tracer: Tracer) -> list[Replacement]:
 
     make = method(tracker, "__init__", "self", "value", "*")
 
-    class InnerDict(plain_dict):
+    class InnerDict(plain_dict):  # type: ignore[misc,valid-type]
         _nonvar_fields = frozenset({"owner", *plain_dict._nonvar_fields})
         owner: type[ModelOutput]
 
@@ -221,7 +221,7 @@ def super_finds_traceable_methods(replaced: Iterable[Method], tracer: Tracer) ->
             with tracer.within():
                 output = variable.objvar
                 found = output and resolve(variable, tx, name)[0] is methods[name]
-                traceable = build(tx, methods[name]) if found else None
+                traceable: Any = build(tx, methods[name]) if found else None
             if found:
                 return traceable.call_function(tx, [output, *args], kwargs)
         return call(variable, tx, name, args, kwargs)
@@ -246,7 +246,8 @@ def attributes_are_guarded(tracer: Tracer) -> list[Replacement]:
         with tracer.within(builds_guards=True):
             value = value_of(self, guard)
         if not is_slots_only(value):
-            return match_length(self, guard)
+            match_length(self, guard)
+            return
         tracer.meet(value, True)  # the last chance to leave it to the interpreter
         with tracer.within(builds_guards=True):
             manager, stack = manager_of(self, guard), guard.user_stack

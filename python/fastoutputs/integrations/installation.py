@@ -137,7 +137,7 @@ class Installation:
                 stacklevel=users_level(self.library.name),
             )
         if generation.aliases:
-            attributes = {ALIASES: dict(generation.aliases)}
+            attributes: dict[str, object] = {ALIASES: dict(generation.aliases)}
             if generation.notice is not None:
                 attributes[NOTICE] = staticmethod(generation.notice(original))
             for name, value in attributes.items():

@@ -133,9 +133,10 @@ def parts_of(library: Library, base: type) -> dict[str, str]:
     """The parts of a base -> their fingerprints."""
     source = _Source(library)
     found = {name: source.fingerprint(value) for name, value in _body(base)}
-    for metaclass in type(base).__mro__:
-        if metaclass not in (type, object):
-            for name, value in _body(metaclass):
+    metaclass: type = type(base)
+    for meta in metaclass.__mro__:
+        if meta not in (type, object):
+            for name, value in _body(meta):
                 found.setdefault(_OF_METACLASS + name, source.fingerprint(value))
     for parent in base.__bases__:
         if parent is not OrderedDict:
@@ -190,7 +191,8 @@ class _Source:
 def significant(source: str) -> str:
     """The tokens of a function, without comments, docstrings and layout."""
     lines = textwrap.dedent(source)
-    kept, line = [], []
+    kept: list[str] = []
+    line: list[tokenize.TokenInfo] = []
     for token in tokenize.generate_tokens(io.StringIO(lines).readline):
         if token.type == tokenize.NEWLINE:
             if not (len(line) == 1 and line[0].type == tokenize.STRING):

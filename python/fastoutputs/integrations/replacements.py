@@ -55,10 +55,11 @@ def same_classes(
     ours: ModuleType, theirs: ModuleType, replaced: Mapping[type, type]
 ) -> dict[type, type]:
     """Each class that our module defines -> the compiled one of its name there, if both declare the same."""
-    found = {}
+    found: dict[type, type] = {}
     for name, mine in list(vars(ours).items()):
-        other = vars(theirs).get(name)
-        other = replaced.get(other, other) if isinstance(other, type) else None
+        other: Any = vars(theirs).get(name)
+        if isinstance(other, type):
+            other = replaced.get(other, other)
         if (
             _is_compiled(mine)
             and _is_compiled(other)

@@ -16,7 +16,7 @@ def _is_skipped(filename: str) -> bool:
 
 def users_level(library: str) -> int:
     """The `stacklevel`, for a warning by the caller, of the code that called the library or us."""
-    frame, level = sys._getframe(1), 1
+    frame, level = sys._getframe(1), 1  # pyright: ignore[reportPrivateUsage]
     while frame.f_back is not None:
         owner = frame.f_globals.get("__name__", "").partition(".")[0]
         if owner != library and owner not in _BETWEEN:
