@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
-FIELDS = ("loss", "logits", "past_key_values", "hidden_states", "attentions")
+FIELDS = ("loss", "logits", "cache", "hidden_states", "attentions")
 
 STEP, SLOTS, ORIGINAL = "fastoutputs in step", "fastoutputs slots only", "transformers ModelOutput"
 
@@ -116,7 +116,7 @@ def _in_step() -> type:
     class InStep(ModelOutput):
         loss: Any = None
         logits: Any = None
-        past_key_values: Any = None
+        cache: Any = None
         hidden_states: Any = None
         attentions: Any = None
 
@@ -131,7 +131,7 @@ def _slots_only() -> type:
     class SlotsOnly(ModelOutput, mirror_dict=False):
         loss: Any = None
         logits: Any = None
-        past_key_values: Any = None
+        cache: Any = None
         hidden_states: Any = None
         attentions: Any = None
 
@@ -146,7 +146,7 @@ def _original() -> type:
     class Original(ModelOutput):
         loss: Any = None
         logits: Any = None
-        past_key_values: Any = None
+        cache: Any = None
         hidden_states: Any = None
         attentions: Any = None
 
@@ -168,7 +168,7 @@ def _tensorclass() -> type:
     class TensorClass:
         loss: Any = None
         logits: Any = None
-        past_key_values: Any = None
+        cache: Any = None
         hidden_states: Any = None
         attentions: Any = None
 
@@ -182,7 +182,7 @@ def _msgspec() -> type:
     class Struct(msgspec.Struct):
         loss: Any = None
         logits: Any = None
-        past_key_values: Any = None
+        cache: Any = None
         hidden_states: Any = None
         attentions: Any = None
 
@@ -196,7 +196,7 @@ def _msgspec_untracked() -> type:
     class StructUntracked(msgspec.Struct, gc=False):
         loss: Any = None
         logits: Any = None
-        past_key_values: Any = None
+        cache: Any = None
         hidden_states: Any = None
         attentions: Any = None
 
@@ -221,7 +221,7 @@ def _attrs() -> type:
     class Attrs:
         loss: Any = None
         logits: Any = None
-        past_key_values: Any = None
+        cache: Any = None
         hidden_states: Any = None
         attentions: Any = None
 

@@ -60,7 +60,7 @@ from dataclasses import dataclass
 from fastoutputs import ModelOutput
 
 def declare(name, **options):
-    fields = ("loss", "logits", "past_key_values", "hidden_states", "attentions")
+    fields = ("loss", "logits", "cache", "hidden_states", "attentions")
     body = dict.fromkeys(fields)
     body["__annotations__"] = dict.fromkeys(fields, object)
     return dataclass(type(ModelOutput)(name, (ModelOutput,), body, **options))

@@ -57,7 +57,7 @@ class Kind:
         @dataclass
         class Extended(Out):
             __qualname__ = f"Extended_{name}"
-            past_key_values: Any = None
+            cross_attentions: Any = None
 
         @dataclass
         class Redeclared(Extended):

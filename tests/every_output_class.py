@@ -194,9 +194,10 @@ def main(library: str, steps: list[str]) -> None:
         else:
             importlib.import_module("fastoutputs").uninstall()
         lines = [{"module": name, "error": error} for name, error in failed.items()]
+        ours = sys.modules.get("fastoutputs")
         if "import" in steps[: number + 1]:
             for cls in output_classes(library):
-                compiled = any(base.__module__ == "fastoutputs" for base in cls.__mro__)
+                compiled = ours is not None and issubclass(cls, ours.ModelOutput)
                 lines.append({"class": name_of(cls), "compiled": compiled, "picture": picture(cls)})
         for line in lines:
             print(json.dumps({"step": number, **line}), file=written)

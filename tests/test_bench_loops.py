@@ -24,7 +24,7 @@ from bench.compiled import TUPLE
 from bench.contenders import ORIGINAL, SLOTS, STEP
 from bench.loops import shares, stages
 from bench.loops.kinds import PLAIN, PLAIN_STEP, Switch, switching
-from bench.loops.models import TOKENS, llama, seeded
+from bench.loops.models import CACHE, TOKENS, llama, seeded
 from bench.loops.operations import Operation, counted
 from bench.loops.work import compiled_loop, own_loop
 
@@ -83,11 +83,11 @@ def test_what_is_done_with_outputs_is_counted(switch: Switch) -> None:
     inner = transformers.modeling_outputs.BaseModelOutputWithPast
     outer = transformers.modeling_outputs.CausalLMOutputWithPast
     made = {
-        Operation("make", inner, ("last_hidden_state", "past_key_values")): 1,
-        Operation("make", outer, ("logits", "past_key_values")): 1,
+        Operation("make", inner, ("last_hidden_state", CACHE)): 1,
+        Operation("make", outer, ("logits", CACHE)): 1,
     }
     assert counted(own_loop(ORIGINAL, model), base) == made
-    as_tuple = {Operation("to_tuple", outer, ("logits", "past_key_values")): 1}
+    as_tuple = {Operation("to_tuple", outer, ("logits", CACHE)): 1}
     assert counted(own_loop(PLAIN, model), base) == made | as_tuple
     switch(STEP)  # the original is not met any more
     assert counted(own_loop(STEP, model), base) == {}

@@ -527,7 +527,7 @@ def test_a_million_come_and_go_without_growth(ours: Kind) -> None:
     def cycle(n: int) -> None:
         cls = ours.Extended
         for i in range(n):
-            out = cls(logits=i, past_key_values=i)
+            out = cls(logits=i, cross_attentions=i)
             out.loss = i
             out.logits = None
 

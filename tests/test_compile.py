@@ -80,7 +80,7 @@ def key_by_key(kind: Kind, x: Any, out: Any) -> Any:
 
 @operation
 def of_a_subclass(kind: Kind, x: Any, out: Any) -> Any:
-    return kind.Extended(logits=x * 2, past_key_values=x), kind.Redeclared(router_logits=x)
+    return kind.Extended(logits=x * 2, cross_attentions=x), kind.Redeclared(router_logits=x)
 
 
 @operation

@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning"),
 ]
 
-FIELDS = ("loss", "logits", "hidden_states", "past_key_values")
+FIELDS = ("loss", "logits", "hidden_states", "cross_attentions")
 Kind = Any
 
 
@@ -84,7 +84,7 @@ class TakesAndReturns(torch.nn.Module):
         made = self.inner(out.logits)
         made.loss = made["logits"].sum()
         nested = self.kind.Out(loss=out[0] + 1)
-        return self.kind.Extended(**{**made, "hidden_states": None}, past_key_values=nested)
+        return self.kind.Extended(**{**made, "hidden_states": None}, cross_attentions=nested)
 
 
 MODULES = (Returns, Takes, TakesAndReturns)

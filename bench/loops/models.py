@@ -16,6 +16,7 @@ from transformers import (
     T5Config,
     T5ForConditionalGeneration,
 )
+from transformers.modeling_outputs import BaseModelOutputWithPast
 
 TOKENS = 32  # of a decoding
 VOCABULARY, WIDTH, HEADS, LAYERS = 64, 32, 2, 2
@@ -71,6 +72,9 @@ def bert() -> Any:
     )
     return BertModel(config)
 
+
+CACHE = "cache" if "cache" in BaseModelOutputWithPast.__annotations__ else "past_key_values"
+"""What transformers calls the field, and the argument, of the cache: 5.24 renamed them."""
 
 MODELS = {"GPT-2": gpt2, "Llama": llama, "T5": t5}
 

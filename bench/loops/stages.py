@@ -176,14 +176,14 @@ def same_tokens(tokens: dict[str, list[int]]) -> None:
 
 def bare_loop(rounds: int, shuffle: random.Random) -> Rows:
     follow = [(7 * token + 3) % VOCABULARY for token in range(VOCABULARY)]
-    made = "make(logits=follow[token], past_key_values=cache)"
+    made = "make(logits=follow[token], cache=cache)"
     entries: list[Entry] = []
     tokens: dict[str, list[int]] = {}
     for kind, make in compiled.kinds().items():
         statement = (
             "out = (follow[token], cache); token = out[0]; cache = out[1]"
             if kind == TUPLE
-            else f"out = {made}; token = out.logits; cache = out.past_key_values"
+            else f"out = {made}; token = out.logits; cache = out.cache"
         )
         names: dict[str, Any] = {"make": make, "follow": follow, "token": 1, "cache": object()}
         entries.append(Entry(kind, statement_loop(statement, names)))

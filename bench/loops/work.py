@@ -9,7 +9,7 @@ import torch
 from transformers import StaticCache
 
 from .kinds import PLAIN, PLAIN_STEP, check
-from .models import TOKENS
+from .models import CACHE, TOKENS
 
 BATCHES = 4  # of a pipeline
 
@@ -54,7 +54,7 @@ class Steps(Work):
         if self.asked:
             logits, self.cache = out[0], out[1]
         else:
-            logits, self.cache = out.logits, out.past_key_values
+            logits, self.cache = out.logits, getattr(out, CACHE)
         self.token = logits[:, -1].argmax(-1, keepdim=True)
         self.place += 1
         return out
@@ -126,7 +126,7 @@ def second_input(model: Any, start: torch.Tensor) -> dict[str, torch.Tensor]:
 
 def own_loop(kind: str, model: Any) -> Steps:
     def forward(token: torch.Tensor, cache: Any, **asked: Any) -> Any:
-        return model(token, past_key_values=cache, use_cache=True, **asked)
+        return model(token, **{CACHE: cache}, use_cache=True, **asked)
 
     if not model.config.is_encoder_decoder:
         return Steps(kind, forward)
@@ -136,7 +136,7 @@ def own_loop(kind: str, model: Any) -> Steps:
         return model(
             encoder_outputs=encoded,
             decoder_input_ids=token,
-            past_key_values=cache,
+            **{CACHE: cache},
             use_cache=True,
             **asked,
         )
@@ -148,9 +148,9 @@ def compiled_loop(kind: str, model: Any, backend: str = "inductor") -> Steps:
     # Code of its own for every kind: torch keeps what it has compiled beside the code, and looks
     # through all of it at every call.
     scope = {"model": model}
-    source = """
+    source = f"""
 def forward(token, cache, **asked):
-    return model(token, past_key_values=cache, use_cache=True, **asked)
+    return model(token, {CACHE}=cache, use_cache=True, **asked)
 """
     exec(compile(source, f"<{kind}>", "exec"), scope)
     cache = StaticCache(config=model.config, max_cache_len=TOKENS)

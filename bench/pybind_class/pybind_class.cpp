@@ -16,15 +16,15 @@ namespace py = pybind11;
 
 namespace {
 
-constexpr std::array<const char *, 5> names = {"loss", "logits", "past_key_values", "hidden_states",
+constexpr std::array<const char *, 5> names = {"loss", "logits", "cache", "hidden_states",
                                                "attentions"};
 
 class Output {
 public:
-    Output(py::object loss, py::object logits, py::object past_key_values, py::object hidden_states,
+    Output(py::object loss, py::object logits, py::object cache, py::object hidden_states,
            py::object attentions) {
         fields_.reserve(names.size());
-        for (auto *field : {&loss, &logits, &past_key_values, &hidden_states, &attentions}) {
+        for (auto *field : {&loss, &logits, &cache, &hidden_states, &attentions}) {
             fields_.push_back(std::move(*field));
         }
     }
