@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 from typing import Any
 
@@ -9,7 +10,7 @@ import peft
 import pytest
 import tiny
 import torch
-from side_by_side import Same
+from side_by_side import Same, raised
 
 
 def train(model: Any, batch: dict[str, torch.Tensor], steps: int = 2) -> list[Any]:
@@ -105,15 +106,26 @@ REFUSED = {("prompt", "TOKEN_CLS"), ("p-tuning", "TOKEN_CLS")}
 METHODS = [pair for pair in itertools.product(CONFIGS, TASKS) if pair not in REFUSED]
 
 
+def takes_no_prefix(task: str, model: Any) -> bool:
+    """Of an encoder peft asks for a parameter of this name, which since transformers 5.24 is `cache`."""
+    return task != "CAUSAL_LM" and not any(
+        "past_key_values" in inspect.signature(part.forward).parameters
+        for part in (model, model.base_model)
+    )
+
+
 @pytest.mark.parametrize("method, task", METHODS)
 def test_other_methods(same: Same, method: str, task: str) -> None:
     make, batch = TASKS[task]
+    refused = method == "prefix" and takes_no_prefix(task, make())
 
     def scenario() -> Any:
         model = peft.get_peft_model(make(), CONFIGS[method](task))
-        return train(model, batch()), tiny.weights(model)
+        seen = raised(lambda: train(model, batch()))
+        assert isinstance(seen, list) or (refused and "past key values" in seen[-1]), seen
+        return seen, tiny.weights(model)
 
-    same(scenario, outputs=2)
+    same(scenario, outputs=0 if refused else 2)
 
 
 def test_context_tuning_sets_the_loss(same: Same) -> None:
