@@ -75,12 +75,11 @@ static bool takes_a_dict(PyTypeObject *type, const Schema *schema) {
     return true;
 }
 
-// None among the items is an extra key's: the constructor would leave it out.
-static bool holds_none(PyObject *items) {
+static bool holds(PyObject *items, PyObject *wanted) {
     PyObject *key, *value;
     Py_ssize_t position = 0;
     while (PyDict_Next(items, &position, &key, &value)) {
-        if (value == Py_None) {
+        if (value == wanted) {
             return true;
         }
     }
@@ -120,7 +119,9 @@ static PyObject *output_reduce(PyObject *op, PyObject *) {
     if (!items) {
         return nullptr;
     }
-    if (by_dict && !holds_none(items.get())) {
+    // The constructor would leave out an extra key of None; and an output that is its own item can be referred to only
+    // once it has been made.
+    if (by_dict && !holds(items.get(), Py_None) && !holds(items.get(), op)) {
         Ref argument(constructor_dict(self, items.get()));
         Ref attributes(argument ? copy_of_attributes(self) : nullptr);
         if (!attributes || PyDict_GET_SIZE(attributes.get()) == 0) {
@@ -133,7 +134,13 @@ static PyObject *output_reduce(PyObject *op, PyObject *) {
         return nullptr;
     }
     Ref state(own_getstate ? PyObject_CallMethod(op, "__getstate__", nullptr) : instance_dict(op));
-    Ref pairs(state ? PyObject_CallMethod(items.get(), "items", nullptr) : nullptr);
+    Ref attributes(state && by_dict ? copy_of_attributes(self) : nullptr);
+    if (attributes && PyDict_GET_SIZE(attributes.get()) > 0) {  // copy() sets items last, and each sets an attribute
+        Ref new_object(PyObject_GetAttrString(Ref(PyImport_ImportModule("copyreg")).get(), "__newobj__"));
+        return new_object ? Py_BuildValue("(O(O)(O{}O))", new_object.get(), Py_TYPE(op), items.get(), attributes.get())
+                          : nullptr;
+    }
+    Ref pairs(state && !PyErr_Occurred() ? PyObject_CallMethod(items.get(), "items", nullptr) : nullptr);
     Ref iterator(pairs ? PyObject_GetIter(pairs.get()) : nullptr);
     Ref copyreg(iterator ? PyImport_ImportModule("copyreg") : nullptr);
     Ref new_object(copyreg ? PyObject_GetAttrString(copyreg.get(), "__newobj__") : nullptr);

@@ -40,10 +40,11 @@ py::object layout_of(py::type cls) {
     for (std::size_t i = 0; i < schema->fields.size(); i++) {
         names[i] = py::reinterpret_borrow<py::object>(schema->fields[i].name);
     }
-    py::tuple aliases(schema->aliases ? PyTuple_GET_SIZE(schema->aliases) : 0);
-    for (std::size_t i = 0; i < aliases.size(); i++) {
-        PyObject *alias = PyTuple_GET_ITEM(schema->aliases, static_cast<Py_ssize_t>(i));
-        aliases[i] = py::make_tuple(py::handle(PyTuple_GET_ITEM(alias, 0)), py::handle(PyTuple_GET_ITEM(alias, 1)));
+    auto known = schema->aliases ? py::reinterpret_borrow<py::tuple>(schema->aliases) : py::tuple();
+    py::tuple aliases(known.size());
+    for (std::size_t i = 0; i < known.size(); i++) {
+        auto alias = py::reinterpret_borrow<py::tuple>(known[i]);
+        aliases[i] = py::make_tuple(alias[0], alias[1]);
     }
     auto layout = py::reinterpret_steal<py::object>(PyStructSequence_New(layout_type));
     if (!layout) {
