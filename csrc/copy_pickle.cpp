@@ -135,7 +135,8 @@ static PyObject *output_reduce(PyObject *op, PyObject *) {
     }
     Ref state(own_getstate ? PyObject_CallMethod(op, "__getstate__", nullptr) : instance_dict(op));
     Ref attributes(state && by_dict ? copy_of_attributes(self) : nullptr);
-    if (attributes && PyDict_GET_SIZE(attributes.get()) > 0) {  // copy() sets items last, and each sets an attribute
+    if (attributes && PyDict_GET_SIZE(attributes.get()) > 0 &&
+        holds(items.get(), Py_None)) {  // copy() sets items last, and each sets an attribute
         Ref new_object(PyObject_GetAttrString(Ref(PyImport_ImportModule("copyreg")).get(), "__newobj__"));
         return new_object ? Py_BuildValue("(O(O)(O{}O))", new_object.get(), Py_TYPE(op), items.get(), attributes.get())
                           : nullptr;
