@@ -86,6 +86,19 @@ static bool holds(PyObject *items, PyObject *wanted) {
     return false;
 }
 
+// Whether an extra key of None stands beside an attribute of its name that is not None.
+static bool hides_attribute(PyObject *items, PyObject *attributes) {
+    PyObject *key, *value;
+    Py_ssize_t position = 0;
+    while (PyDict_Next(items, &position, &key, &value)) {
+        PyObject *attribute = value == Py_None ? PyDict_GetItemWithError(attributes, key) : nullptr;
+        if (attribute && attribute != Py_None) {
+            return true;
+        }
+    }
+    return false;
+}
+
 // The only argument of the constructor that makes this output again; items is a dict of our own.
 static PyObject *constructor_dict(OutputObject *self, PyObject *items) {
     const Schema *schema = schema_of(self);
@@ -135,8 +148,10 @@ static PyObject *output_reduce(PyObject *op, PyObject *) {
     }
     Ref state(own_getstate ? PyObject_CallMethod(op, "__getstate__", nullptr) : instance_dict(op));
     Ref attributes(state && by_dict ? copy_of_attributes(self) : nullptr);
-    if (attributes && PyDict_GET_SIZE(attributes.get()) > 0 &&
-        holds(items.get(), Py_None)) {  // copy() sets items last, and each sets an attribute
+    if (attributes &&
+        hides_attribute(
+            items.get(),
+            attributes.get())) {  // copy() sets items last  // copy() sets items last, and each sets an attribute
         Ref new_object(PyObject_GetAttrString(Ref(PyImport_ImportModule("copyreg")).get(), "__newobj__"));
         return new_object ? Py_BuildValue("(O(O)(O{}O))", new_object.get(), Py_TYPE(op), items.get(), attributes.get())
                           : nullptr;
