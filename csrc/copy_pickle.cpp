@@ -86,6 +86,17 @@ static bool holds(PyObject *items, PyObject *wanted) {
     return false;
 }
 
+static bool holds_output(PyObject *items) {
+    PyObject *key, *value;
+    Py_ssize_t position = 0;
+    while (PyDict_Next(items, &position, &key, &value)) {
+        if (is_output(value)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 // Whether an extra key of None stands beside an attribute of its name that is not None.
 static bool hides_attribute(PyObject *items, PyObject *attributes) {
     PyObject *key, *value;
@@ -132,9 +143,9 @@ static PyObject *output_reduce(PyObject *op, PyObject *) {
     if (!items) {
         return nullptr;
     }
-    // The constructor would leave out an extra key of None; and an output that is its own item can be referred to only
-    // once it has been made.
-    if (by_dict && !holds(items.get(), Py_None) && !holds(items.get(), op)) {
+    // The constructor would leave out an extra key of None; and outputs that hold each other can be referred to only
+    // once they have been made.
+    if (by_dict && !holds(items.get(), Py_None) && !holds_output(items.get())) {
         Ref argument(constructor_dict(self, items.get()));
         Ref attributes(argument ? copy_of_attributes(self) : nullptr);
         if (!attributes || PyDict_GET_SIZE(attributes.get()) == 0) {
@@ -148,10 +159,8 @@ static PyObject *output_reduce(PyObject *op, PyObject *) {
     }
     Ref state(own_getstate ? PyObject_CallMethod(op, "__getstate__", nullptr) : instance_dict(op));
     Ref attributes(state && by_dict ? copy_of_attributes(self) : nullptr);
-    if (attributes &&
-        hides_attribute(
-            items.get(),
-            attributes.get())) {  // copy() sets items last  // copy() sets items last, and each sets an attribute
+    if (attributes && hides_attribute(items.get(),
+                                      attributes.get())) {  // copy() sets items last
         Ref new_object(PyObject_GetAttrString(Ref(PyImport_ImportModule("copyreg")).get(), "__newobj__"));
         return new_object ? Py_BuildValue("(O(O)(O{}O))", new_object.get(), Py_TYPE(op), items.get(), attributes.get())
                           : nullptr;
