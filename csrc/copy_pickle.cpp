@@ -7,6 +7,9 @@
 //
 // Pickles of the original, which call class(*field_values), are read, and so are older ones of ours:
 // a state of three dicts, for present fields, extra keys and plain attributes.
+#include <unordered_set>
+#include <vector>
+
 #include "layout.hpp"
 #include "ref.hpp"
 #include "rollback.hpp"
@@ -75,39 +78,41 @@ static bool takes_a_dict(PyTypeObject *type, const Schema *schema) {
     return true;
 }
 
-static bool holds(PyObject *items, PyObject *wanted) {
+static bool holds_none(PyObject *items) {
     PyObject *key, *value;
     Py_ssize_t position = 0;
     while (PyDict_Next(items, &position, &key, &value)) {
-        if (value == wanted) {
+        if (value == Py_None) {
             return true;
         }
     }
     return false;
 }
 
-static bool holds_output(PyObject *items) {
-    PyObject *key, *value;
-    Py_ssize_t position = 0;
-    while (PyDict_Next(items, &position, &key, &value)) {
-        if (is_output(value)) {
-            return true;
+// 1 if following outputs from items leads to wanted, else 0; -1 on error.
+static int leads_to(PyObject *items, PyObject *wanted) {
+    std::vector<Ref> found;  // each once, and held: another thread may let go of it
+    std::unordered_set<PyObject *> known;
+    Ref current = Ref::borrow(items);
+    for (size_t next = 0;; next++) {
+        PyObject *key, *value;
+        Py_ssize_t position = 0;
+        while (PyDict_Next(current.get(), &position, &key, &value)) {
+            if (value == wanted) {
+                return 1;
+            }
+            if (is_output(value) && known.insert(value).second) {
+                found.push_back(Ref::borrow(value));
+            }
+        }
+        if (next == found.size()) {
+            return 0;
+        }
+        current = Ref(items_as_dict(as_output(found[next].get())));
+        if (!current) {
+            return -1;
         }
     }
-    return false;
-}
-
-// Whether an extra key of None stands beside an attribute of its name that is not None.
-static bool hides_attribute(PyObject *items, PyObject *attributes) {
-    PyObject *key, *value;
-    Py_ssize_t position = 0;
-    while (PyDict_Next(items, &position, &key, &value)) {
-        PyObject *attribute = value == Py_None ? PyDict_GetItemWithError(attributes, key) : nullptr;
-        if (attribute && attribute != Py_None) {
-            return true;
-        }
-    }
-    return false;
 }
 
 // The only argument of the constructor that makes this output again; items is a dict of our own.
@@ -134,6 +139,21 @@ static PyObject *instance_dict(PyObject *op) {
     return vars ? PyDict_Copy(vars.get()) : nullptr;
 }
 
+// How to make op again by class.__new__ and its state. items is a dict of our own.
+static PyObject *bare_and_state(PyObject *op, PyObject *items) {
+    const int own_getstate = has_getstate(op);
+    if (own_getstate < 0) {
+        return nullptr;
+    }
+    Ref state(own_getstate ? PyObject_CallMethod(op, "__getstate__", nullptr) : instance_dict(op));
+    Ref pairs(state ? PyObject_CallMethod(items, "items", nullptr) : nullptr);
+    Ref iterator(pairs ? PyObject_GetIter(pairs.get()) : nullptr);
+    Ref copyreg(iterator ? PyImport_ImportModule("copyreg") : nullptr);
+    Ref new_object(copyreg ? PyObject_GetAttrString(copyreg.get(), "__newobj__") : nullptr);
+    return new_object ? Py_BuildValue("(O(O)OOO)", new_object.get(), Py_TYPE(op), state.get(), Py_None, iterator.get())
+                      : nullptr;
+}
+
 static PyObject *output_reduce(PyObject *op, PyObject *) {
     OutputObject *self = as_output(op);
     const Locked locked(op);
@@ -143,9 +163,12 @@ static PyObject *output_reduce(PyObject *op, PyObject *) {
     if (!items) {
         return nullptr;
     }
-    // The constructor would leave out an extra key of None; and outputs that hold each other can be referred to only
-    // once they have been made.
-    if (by_dict && !holds(items.get(), Py_None) && !holds_output(items.get())) {
+    // The constructor would leave out an extra key of None; and what leads back to self must have been made first.
+    const int needs_self = by_dict ? leads_to(items.get(), op) : 0;
+    if (needs_self < 0) {
+        return nullptr;
+    }
+    if (by_dict && !needs_self && !holds_none(items.get())) {
         Ref argument(constructor_dict(self, items.get()));
         Ref attributes(argument ? copy_of_attributes(self) : nullptr);
         if (!attributes || PyDict_GET_SIZE(attributes.get()) == 0) {
@@ -153,24 +176,7 @@ static PyObject *output_reduce(PyObject *op, PyObject *) {
         }
         return Py_BuildValue("(O(O)O)", Py_TYPE(op), argument.get(), attributes.get());
     }
-    const int own_getstate = has_getstate(op);
-    if (own_getstate < 0) {
-        return nullptr;
-    }
-    Ref state(own_getstate ? PyObject_CallMethod(op, "__getstate__", nullptr) : instance_dict(op));
-    Ref attributes(state && by_dict ? copy_of_attributes(self) : nullptr);
-    if (attributes && hides_attribute(items.get(),
-                                      attributes.get())) {  // copy() sets items last
-        Ref new_object(PyObject_GetAttrString(Ref(PyImport_ImportModule("copyreg")).get(), "__newobj__"));
-        return new_object ? Py_BuildValue("(O(O)(O{}O))", new_object.get(), Py_TYPE(op), items.get(), attributes.get())
-                          : nullptr;
-    }
-    Ref pairs(state && !PyErr_Occurred() ? PyObject_CallMethod(items.get(), "items", nullptr) : nullptr);
-    Ref iterator(pairs ? PyObject_GetIter(pairs.get()) : nullptr);
-    Ref copyreg(iterator ? PyImport_ImportModule("copyreg") : nullptr);
-    Ref new_object(copyreg ? PyObject_GetAttrString(copyreg.get(), "__newobj__") : nullptr);
-    return new_object ? Py_BuildValue("(O(O)OOO)", new_object.get(), Py_TYPE(op), state.get(), Py_None, iterator.get())
-                      : nullptr;
+    return bare_and_state(op, items.get());
 }
 
 static int set_items(OutputObject *self, PyObject *items) {
@@ -227,8 +233,8 @@ static PyObject *output_copy(PyObject *op, PyObject *) {
     return made.release();
 }
 
-// What copy.deepcopy does with a class that has no __deepcopy__.
-static PyObject *deepcopy_by_reduce(PyObject *op, PyObject *memo, PyObject *reducer, PyObject *copy) {
+// What the module copy does with a class that has no __copy__ or __deepcopy__. memo: None for a shallow copy.
+static PyObject *copy_by_reduce(PyObject *op, PyObject *memo, PyObject *reducer, PyObject *copy) {
     Ref reduced(reducer ? PyObject_CallOneArg(reducer, op) : PyObject_CallMethod(op, "__reduce_ex__", "i", 4));
     if (!reduced || PyUnicode_Check(reduced.get())) {
         return reduced ? Py_NewRef(op) : nullptr;
@@ -253,8 +259,8 @@ static int deepen(PyObject *items, PyObject *deepcopy, PyObject *memo) {
     return 0;
 }
 
-// The same result as by __reduce__ and __setstate__, without the detour over Python code for each part.
-static PyObject *output_deepcopy(PyObject *op, PyObject *memo) {
+// Items and attributes, even where an item and the attribute of its name differ. memo: None for a shallow copy.
+static PyObject *copy_or_deepcopy(PyObject *op, PyObject *memo) {
     OutputObject *self = as_output(op);
     const Schema *schema = current_schema(self);
     Ref copy(schema ? PyImport_ImportModule("copy") : nullptr);
@@ -268,19 +274,24 @@ static PyObject *output_deepcopy(PyObject *op, PyObject *memo) {
     }
     PyErr_Clear();
     if (reducer || !schema->plain_reduce) {
-        return deepcopy_by_reduce(op, memo, reducer.get(), copy.get());
+        return copy_by_reduce(op, memo, reducer.get(), copy.get());
     }
     Ref fields(present_fields(self)), extras(fields ? extra_items(self) : nullptr);
     Ref attributes(extras ? copy_of_attributes(self) : nullptr);
-    Ref deepcopy(attributes ? PyObject_GetAttrString(copy.get(), "deepcopy") : nullptr);
-    Ref made(deepcopy ? dict_new(Py_TYPE(op)) : nullptr);
-    Ref id(made ? PyLong_FromVoidPtr(op) : nullptr);
-    if (!id || PyObject_SetItem(memo, id.get(), made.get()) < 0) {
+    Ref made(attributes ? dict_new(Py_TYPE(op)) : nullptr);
+    if (!made) {
         return nullptr;
     }
-    for (PyObject *part : {fields.get(), extras.get(), attributes.get()}) {
-        if (deepen(part, deepcopy.get(), memo) < 0) {
+    if (memo != Py_None) {
+        Ref deepcopy(PyObject_GetAttrString(copy.get(), "deepcopy"));
+        Ref id(deepcopy ? PyLong_FromVoidPtr(op) : nullptr);
+        if (!id || PyObject_SetItem(memo, id.get(), made.get()) < 0) {
             return nullptr;
+        }
+        for (PyObject *part : {fields.get(), extras.get(), attributes.get()}) {
+            if (deepen(part, deepcopy.get(), memo) < 0) {
+                return nullptr;
+            }
         }
     }
     OutputObject *twin = as_output(made.get());
@@ -288,6 +299,8 @@ static PyObject *output_deepcopy(PyObject *op, PyObject *memo) {
                         restore_attributes(twin, attributes.get()) == 0;
     return filled ? made.release() : nullptr;
 }
+
+static PyObject *output_dunder_copy(PyObject *op, PyObject *) { return copy_or_deepcopy(op, Py_None); }
 
 static PyObject *output_sizeof(PyObject *op, PyObject *) {
     OutputObject *self = as_output(op);
@@ -302,7 +315,8 @@ static PyObject *output_sizeof(PyObject *op, PyObject *) {
 
 PyMethodDef copy_methods[] = {
     {"copy", output_copy, METH_NOARGS, "copy($self, /)\n--\n\nA new output of the same class with the same items."},
-    {"__deepcopy__", output_deepcopy, METH_O, "For copy.deepcopy: a new output of deep copies."},
+    {"__copy__", output_dunder_copy, METH_NOARGS, "For copy.copy: a new output with the same items and attributes."},
+    {"__deepcopy__", copy_or_deepcopy, METH_O, "For copy.deepcopy: a new output of deep copies."},
     {"__reduce__", output_reduce, METH_NOARGS, "For pickle and copy: how to make it again, here or with the original."},
     {"__setstate__", output_setstate, METH_O, "Take an instance dict, or the three dicts of an older pickle."},
     {"_rebuild", output_rebuild, METH_O | METH_CLASS, "For older pickles: an output made of three dicts."},

@@ -53,11 +53,11 @@ def is_output(thing: Any) -> bool:
 
 def declared(cls: type[fastoutputs.ModelOutput]) -> Iterator[str]:
     """The fields of an output class, in order."""
-    rows = (
+    rows = [
         (code(field.name), code(field.type), code(field.shape), meaning_of(field.documented))
         for field in fastoutputs.schema(cls)
-    )
-    return table(("Field", "Type", "Shape", "Meaning"), rows)
+    ]
+    return table(("Field", "Type", "Shape", "Meaning"), rows) if rows else iter(())
 
 
 def describe(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:

@@ -584,6 +584,19 @@ def test_a_transformers_without_the_original_is_refused_whole(
     fastoutputs.install()
 
 
+def test_a_broken_class_among_the_users_own_is_left_as_it_is() -> None:
+    @dataclasses.dataclass
+    class Broken(fastoutputs.ModelOutput):
+        loss: Any = None
+
+    Broken(1)
+    Broken.__dataclass_fields__ = 5
+    with fastoutputs.installed():
+        assert at("transformers.utils") is fastoutputs.ModelOutput
+    with pytest.raises(Exception, match="int"):
+        Broken(1)
+
+
 def test_an_error_on_the_way_leaves_nothing_half_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     bound, real = dict(vars(theirs)), Swap._in_modules
 

@@ -56,7 +56,9 @@ def seal_again(base: OutputClass = ModelOutput) -> None:
     """
     for cls in (base, *subclasses(base)):
         if "__fastoutputs_schema__" in vars(cls):
-            with suppress(TypeError):  # its fields have changed, and any use of it will say so
+            with suppress(
+                Exception
+            ):  # what was done to it since is anyone's, and any use of it will say so
                 layout(cls)
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import copyreg
 import functools
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 __all__ = ["carry_over", "forget_loaded_trees", "left_alone"]
@@ -31,9 +31,7 @@ def _of(module: str, name: str, kind: type) -> Any:
 def left_alone(classes: Classes) -> Iterator[Any]:
     """Objects in which a class means itself, and not what takes its place."""
     yield _of("torch.utils._pytree", "_cxx_pytree_pending_imports", list)
-    yield _of(
-        "torch._weights_only_unpickler", "_marked_safe_globals_set", set
-    )  # see _allow_to_load
+    yield _allowed_to_load()
     nodes = _of("torch.utils._pytree", "SUPPORTED_NODES", dict)
     for cls in classes:
         for function in nodes.get(cls, ()):
@@ -59,8 +57,7 @@ def carry_over(classes: Classes) -> Iterator[Undo]:
                 yield registry.pop, (new, None)
     _carry_over_nodes_of_optree(classes)
     _carry_over_nodes_of_jax(classes)
-    _allow_to_load(classes)
-    yield _allow_to_load, ({new: old for old, new in classes.items()},)
+    yield _allow_as_before, (classes, _allow_to_load(classes))
     forget_loaded_trees()
     yield forget_loaded_trees, ()
 
@@ -90,18 +87,37 @@ def _carry_over_nodes_of_jax(classes: Classes) -> None:
             sys.modules["jax"].tree_util.register_pytree_node(new, *nodes[old])
 
 
-def _allow_to_load(classes: Classes) -> None:
+def _allow_to_load(classes: Classes) -> set[Any]:
     """`torch.load(weights_only=True)` goes by name, so a class allowed there means the one of the moment."""
+    before = _allowed_to_load()
+    _allow(_as_of_now(entry, classes) for entry in before)
+    return before
 
-    def now(allowed: Any) -> Any:
-        if isinstance(allowed, tuple):  # with a name of its own
-            return tuple(map(now, allowed))
-        return classes.get(allowed, allowed) if isinstance(allowed, type) else allowed
 
-    allowed = _of("torch._weights_only_unpickler", "_marked_safe_globals_set", set)
-    new = {now(each) for each in allowed}
-    if new != allowed:
-        sys.modules["torch._weights_only_unpickler"]._marked_safe_globals_set = new  # type: ignore[attr-defined]
+def _allow_as_before(classes: Classes, before: set[Any]) -> None:
+    """Where two classes became one, those that were allowed; else the first, which is the library's."""
+    allowed = _allowed_to_load()
+    kept = {entry for entry in before if _as_of_now(entry, classes) in allowed}
+    added = allowed - {_as_of_now(entry, classes) for entry in kept}
+    first = {new: old for old, new in reversed(list(classes.items()))}
+    _allow(kept.union(_as_of_now(entry, first) for entry in added))
+
+
+def _allowed_to_load() -> set[Any]:
+    return _of("torch._weights_only_unpickler", "_marked_safe_globals_set", set)
+
+
+def _allow(entries: Iterable[Any]) -> None:
+    unpickler: Any = sys.modules.get("torch._weights_only_unpickler")
+    new = set(entries)
+    if new != _allowed_to_load():
+        unpickler._marked_safe_globals_set = new
+
+
+def _as_of_now(entry: Any, classes: Classes) -> Any:
+    if isinstance(entry, tuple):  # a class with a name of its own
+        return tuple(_as_of_now(part, classes) for part in entry)
+    return classes.get(entry, entry) if isinstance(entry, type) else entry
 
 
 def forget_loaded_trees() -> None:
