@@ -1,10 +1,10 @@
-"""A program that uses a transformers whose ModelOutput was changed as a later release might change it.
+"""A program that uses a library whose base of outputs was changed as a later release might change it.
 
-    python tests/future_base.py FOLDER [CHANGE ...]
+    python tests/future_base.py FOLDER transformers|diffusers [CHANGE ...]
 
 For each change, and for install() called before the import, after it, and not at all, a child process writes what
-outputs do, a line each, to FOLDER/CHANGE.MODE.out, and its warnings to FOLDER/CHANGE.MODE.err. The source of
-transformers.utils.generic is changed on its way in, by a copy in FOLDER.
+outputs do, a line each, to FOLDER/CHANGE.MODE.out, and its warnings to FOLDER/CHANGE.MODE.err. The source of the
+module that defines the base is changed on its way in, by a copy in FOLDER.
 """
 
 from __future__ import annotations
@@ -14,41 +14,77 @@ import importlib.util
 import os
 import pickle  # noqa: F401
 import re
+import subprocess
 import sys
 import traceback
 import warnings
 from importlib.machinery import ModuleSpec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-HOME = "transformers.utils.generic"
+
+class Library(NamedTuple):
+    home: str
+    base: str
+    classes: tuple[tuple[str, str], ...]
+    """Each with its module; the first one is derived from."""
+
+
+LIBRARIES = {
+    "transformers": Library(
+        "transformers.utils.generic",
+        "ModelOutput",
+        (
+            ("transformers.modeling_outputs", "CausalLMOutput"),
+            ("transformers.modeling_outputs", "BaseModelOutput"),
+        ),
+    ),
+    "diffusers": Library(
+        "diffusers.utils.outputs",
+        "BaseOutput",
+        (
+            ("diffusers.schedulers.scheduling_ddim", "DDIMSchedulerOutput"),
+            ("diffusers.models.unets.unet_2d", "UNet2DOutput"),
+        ),
+    ),
+}
+CLASS = r"class (ModelOutput|BaseOutput)\(OrderedDict(?:, metaclass=(\w+))?\):"
 BODY = "    def __init_subclass__(cls) -> None:\n"
-
-
-END = "\n\ndef _model_output_flatten("
+END = "\n\ndef _model_output_flatten("  # or that of the file
 
 
 def add(text: str) -> Any:
     """To the end of the body of the class."""
-    return lambda source: source.replace(END, "\n" + text.rstrip() + "\n\n" + END, 1)
+
+    def change(source: str) -> str:
+        body, end, rest = source.partition(END)
+        return body + "\n" + text.rstrip() + "\n\n" + end + rest
+
+    return change
 
 
 def replace(old: str, new: str) -> Any:
     def change(source: str) -> str:
-        at = source.index("class ModelOutput(")
-        assert old in source[at:], f"{old!r} is not in ModelOutput"
+        at = found(source).start()
+        assert old in source[at:], f"{old!r} is not in the base"
         return source[:at] + source[at:].replace(old, new, 1)
 
     return change
+
+
+def found(source: str) -> re.Match[str]:
+    match = re.search(CLASS, source)
+    assert match
+    return match
 
 
 def header(bases: str, before: str = "") -> Any:
     """Other bases, and what stands before the class; a metaclass is kept."""
 
     def change(source: str) -> str:
-        found = re.search(r"class ModelOutput\(OrderedDict(.*?)\):", source)
-        assert found
-        return source.replace(found[0], f"{before}class ModelOutput({bases}{found[1]}):", 1)
+        base, metaclass = found(source).groups()
+        keyword = f", metaclass={metaclass}" if metaclass else ""
+        return re.sub(CLASS, f"{before}class {base}({bases}{keyword}):", source)
 
     return change
 
@@ -77,12 +113,9 @@ META = """class CountingMeta({metaclass}):
 
 
 def counting_metaclass(source: str) -> str:
-    metaclass = re.search(r"class ModelOutput\(OrderedDict(?:, metaclass=(\w+))?\):", source)
-    assert metaclass
-    before = META.format(metaclass=metaclass[1] or "type")
-    return source.replace(
-        metaclass[0], f"{before}class ModelOutput(OrderedDict, metaclass=CountingMeta):", 1
-    )
+    base, metaclass = found(source).groups()
+    before = META.format(metaclass=metaclass or "type")
+    return re.sub(CLASS, f"{before}class {base}(OrderedDict, metaclass=CountingMeta):", source)
 
 
 SETATTR = "            super().__setitem__(name, value)\n        super().__setattr__(name, value)\n"
@@ -134,7 +167,7 @@ CHANGES = {
     ),
     "all that can be carried": lambda source: all_of(source),
     # What cannot be carried:
-    "renamed": lambda source: source.replace("ModelOutput", "RenamedOutput"),
+    "renamed": lambda source: source.replace(found(source)[1], "RenamedOutput"),
     "no OrderedDict": header("types.SimpleNamespace", "import types\n\n\n"),
     "own fields": header("OrderedDict", "import dataclasses\n\n\n@dataclasses.dataclass\n"),
     "pop works": replace(
@@ -156,18 +189,19 @@ def all_of(source: str) -> str:
 
 
 class Changed:
-    """Loads transformers.utils.generic from the changed copy."""
+    """Loads the module that defines the base from the changed copy."""
 
-    def __init__(self, change: str, folder: Path) -> None:
-        self.change, self.folder = CHANGES[change], folder
+    def __init__(self, library: Library, change: str, folder: Path) -> None:
+        self.library, self.change, self.folder = library, CHANGES[change], folder
 
     def find_spec(self, name: str, path: Any, target: Any = None) -> ModuleSpec | None:
-        if name != HOME:
+        if name != self.library.home:
             return None
-        source = (Path(path[0]) / "generic.py").read_text(encoding="utf-8")
-        file = self.folder / "generic.py"
-        file.write_text(self.change(source), encoding="utf-8")
-        return importlib.util.spec_from_file_location(name, file)
+        file = f"{name.rpartition('.')[2]}.py"
+        source = (Path(path[0]) / file).read_text(encoding="utf-8")
+        copied = self.folder / file
+        copied.write_text(self.change(source), encoding="utf-8")
+        return importlib.util.spec_from_file_location(name, copied)
 
 
 def show(title: str, read: Any) -> None:
@@ -181,27 +215,30 @@ def show(title: str, read: Any) -> None:
     print(f"{title}: {result}")
 
 
-def use(with_model: bool) -> None:
+def use(library: Library, with_model: bool) -> None:
     """What outputs do."""
     from dataclasses import dataclass
 
     from torch.utils import _pytree as pytree
-    from transformers.modeling_outputs import BaseModelOutput, CausalLMOutput
-    from transformers.utils import ModelOutput
+
+    base = getattr(importlib.import_module(library.home), library.base)
+    first, second = (
+        getattr(importlib.import_module(module), name) for module, name in library.classes
+    )
 
     @dataclass
-    class Mine(CausalLMOutput):
+    class Mine(first):  # type: ignore[misc, valid-type]
         score: Any = None
 
         def __getitem__(self, key: Any) -> Any:
             return super().__getitem__(key)
 
     @dataclass
-    class Direct(ModelOutput):
+    class Direct(base):  # type: ignore[misc, valid-type]
         a: Any = None
         b: Any = None
 
-    for cls in (CausalLMOutput, Mine, BaseModelOutput, Direct):
+    for cls in (first, Mine, second, Direct):
         names = list(cls.__dataclass_fields__)
         values = {name: 0.25 + i for i, name in enumerate(names) if i != 1}
         changes: dict[str, Any] = {
@@ -231,7 +268,7 @@ def use(with_model: bool) -> None:
         show("by position", lambda cls=cls: list(cls(1.25, 2.25).items()))
         show("pairs", lambda cls=cls, n=names: list(cls([(n[0], 1.25), (n[1], 2.25)]).items()))
         show("mapping", lambda cls=cls, n=names: list(cls({n[0]: 1.25}).items()))
-        show("base", lambda: [list(ModelOutput(a=1).items()), ModelOutput({"b": 2})["b"]])
+        show("base", lambda: [list(base(a=1).items()), base({"b": 2})["b"]])
         show("unpaired", lambda cls=cls, n=names: cls([(n[0], 1.25), 2]))
         try:
             print("subclassed with an option:", type("Sub", (cls,), {}, note="given").note)
@@ -239,7 +276,7 @@ def use(with_model: bool) -> None:
             print("subclassed with an option:", type(error))
     if with_model:
         show("model", run_model)
-    meta = getattr(sys.modules[HOME], "CountingMeta", None)
+    meta = getattr(sys.modules[library.home], "CountingMeta", None)
     print("made through the metaclass:", meta and meta.made > 0)
 
 
@@ -291,19 +328,20 @@ MODES = ("original", "before", "after")
 WITH_MODEL = ("nothing", "post_init", "init_subclass", "metaclass", "all that can be carried")
 
 
-def one(change: str, mode: str, folder: Path) -> None:
+def one(name: str, change: str, mode: str, folder: Path) -> None:
     """Written to standard output, by a process that does nothing else."""
-    sys.meta_path.insert(0, Changed(change, folder))
+    library = LIBRARIES[name]
+    sys.meta_path.insert(0, Changed(library, change, folder))
     warnings.simplefilter("ignore" if mode == "original" else "default")
     if mode == "before":
-        print(fastoutputs.install(), file=sys.stderr)
-    importlib.import_module("transformers.modeling_outputs")
+        print(fastoutputs.install(diffusers=name == "diffusers"), file=sys.stderr)
+    importlib.import_module(library.classes[0][0])
     if mode == "after":
-        print(fastoutputs.install(), file=sys.stderr)
-    use(with_model=change in WITH_MODEL)
+        print(fastoutputs.install(diffusers=name == "diffusers"), file=sys.stderr)
+    use(library, with_model=name == "transformers" and change in WITH_MODEL)
 
 
-def main(folder: Path, changes: list[str]) -> None:
+def main(folder: Path, name: str, changes: list[str]) -> None:
     importlib.import_module("torch")  # once, and not in every child
     for change in changes or CHANGES:
         for mode in MODES:
@@ -313,17 +351,32 @@ def main(folder: Path, changes: list[str]) -> None:
                 continue
             place = folder / f"{change}.{mode}"
             place.mkdir()
-            for stream, name in ((1, "out"), (2, "err")):
-                os.dup2(os.open(f"{place}.{name}", os.O_WRONLY | os.O_CREAT), stream)
+            for stream, kind in ((1, "out"), (2, "err")):
+                os.dup2(os.open(f"{place}.{kind}", os.O_WRONLY | os.O_CREAT), stream)
             try:
-                one(change, mode, place)
+                one(name, change, mode, place)
             except BaseException:
                 traceback.print_exc()
             sys.stdout.flush()
             os._exit(0)
 
 
+def written(folder: Path, name: str) -> Path:
+    """All of it, by a process of its own."""
+    done = subprocess.run(
+        [sys.executable, __file__, str(folder), name], capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def read(folder: Path, change: str, mode: str) -> tuple[list[str], str]:
+    """What outputs did, and the warnings."""
+    out, err = (folder / f"{change}.{mode}.{stream}" for stream in ("out", "err"))
+    return out.read_text().splitlines(), err.read_text()
+
+
 if __name__ == "__main__":
     import fastoutputs
 
-    main(Path(sys.argv[1]), sys.argv[2:])
+    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3:])

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
+import future_base
 import pytest
-from future_base import CHANGES, IMPOSSIBLE, WITH_MODEL
+from future_base import CHANGES, IMPOSSIBLE, WITH_MODEL, read
 
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -20,18 +19,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("future")
-    program = Path(__file__).with_name("future_base.py")
-    done = subprocess.run(
-        [sys.executable, str(program), str(folder)], capture_output=True, text=True, timeout=600
-    )
-    assert done.returncode == 0, done.stderr
-    return folder
-
-
-def read(folder: Path, change: str, mode: str) -> tuple[list[str], str]:
-    out, err = (folder / f"{change}.{mode}.{stream}" for stream in ("out", "err"))
-    return out.read_text().splitlines(), err.read_text()
+    return future_base.written(tmp_path_factory.mktemp("future"), "transformers")
 
 
 @pytest.mark.parametrize("mode", ["before", "after"])

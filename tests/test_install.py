@@ -655,6 +655,36 @@ def test_in_the_middle_of_the_import_of_transformers() -> None:
     )
 
 
+def test_refused_while_transformers_is_imported_and_asked_again() -> None:
+    program(
+        """
+        import fastoutputs, sys
+        from fastoutputs.integrations import installation
+        from fastoutputs.integrations.install import InstallError
+        compare = installation.compare
+
+        def refuse(library, original):
+            raise InstallError("not this one")
+
+        installation.compare = refuse
+        fastoutputs.install()
+        try:
+            import transformers.utils
+        except InstallError:
+            pass
+        else:
+            raise AssertionError
+        import transformers.utils  # as if nobody had asked
+        assert not issubclass(transformers.utils.ModelOutput, fastoutputs.ModelOutput)
+        installation.compare = compare
+        assert not fastoutputs.install().waiting
+        assert transformers.utils.ModelOutput is fastoutputs.ModelOutput
+        fastoutputs.uninstall()
+        assert not issubclass(transformers.utils.ModelOutput, fastoutputs.ModelOutput)
+        """
+    )
+
+
 # --- the command line ----------------------------------------------------------------------------
 
 

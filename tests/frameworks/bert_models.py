@@ -88,7 +88,8 @@ class Run:
 
     def _output(self, out: Any) -> Any:
         cls, items = type(out), list(out.items())
-        self.compiled[cls.__name__] = any(base.__module__ == "fastoutputs" for base in cls.__mro__)
+        ours = sys.modules.get("fastoutputs")
+        self.compiled[cls.__name__] = ours is not None and issubclass(cls, ours.ModelOutput)
         fields = [field.name for field in dataclasses.fields(cls)]
         # The views hold the same objects, so one of them is pictured in full.
         identities = [id(value) for _, value in items]

@@ -57,7 +57,7 @@ def install(*, mirror_dict: bool = True, diffusers: bool = False) -> Report:
     """
     with lock:
         names = LIBRARIES if diffusers else LIBRARIES[:1]
-        new = [Installation(find_library(name)) for name in names if name not in _active]
+        new = [Installation(find_library(name)) for name in names if not _is_active(name)]
         try:
             for installation in new:
                 _active[installation.library.name] = installation
@@ -97,6 +97,11 @@ def installed(
         with lock:
             _remove([found for name, found in _active.items() if name not in before])
             _set_mirror_dict(had_mirror_dict)
+
+
+def _is_active(name: str) -> bool:
+    """Not where it waited for the library, and that was then refused."""
+    return name in _active and _active[name].is_active
 
 
 def _remove(installations: list[Installation]) -> None:

@@ -46,10 +46,10 @@ class Installation:
     __slots__ = (
         "_base",
         "_forget",
-        "_is_active",
         "_original",
         "_replaced",
         "_swaps",
+        "is_active",
         "library",
         "report",
     )
@@ -57,7 +57,7 @@ class Installation:
     def __init__(self, library: Library) -> None:
         self.library = library
         self.report = Report(library.name, library.version())
-        self._is_active = False
+        self.is_active = False
         self._original: type | None = None
         self._base: type = library.compiled
         self._replaced: dict[type, type] = {}  # classes of the library -> what took their place
@@ -70,7 +70,7 @@ class Installation:
             )
 
     def start(self) -> None:
-        self._is_active = True
+        self.is_active = True
         home = sys.modules.get(self.library.home)
         if home is None:
             self.report.waiting = True
@@ -81,44 +81,51 @@ class Installation:
     # --- taking over -----------------------------------------------------------------------------
 
     def _take_over(self, home: ModuleType) -> None:
-        """Replace the original, and all classes that derive from it by now."""
+        """Replace the original, and all classes that derive from it by now: all of them, or none."""
         with lock:
-            if not self._is_active:
+            if not self.is_active:
                 return
-            library, report = self.library, self.report
-            original = getattr(home, library.base, None)
-            if not isinstance(original, type):
-                raise InstallError(
-                    f"{library.name} {report.version} has no class {library.home}.{library.base}; "
-                    "is another patch at work? Nothing has been changed."
-                )
-            findings = compare(library, original)
-            late, report.waiting = report.waiting, False
-            self._base = self._compiled_base(original, findings, vars(home).get(library.registry))
-            known_metaclass = type if findings.keeps_metaclass else type(original)
-            self._original = original
-            self._replaced = replacements(
-                {original: self._base}, subclasses(original), report, known_metaclass
+            try:
+                self._replace(home)
+            except BaseException:
+                self.put_back()
+                raise
+
+    def _replace(self, home: ModuleType) -> None:
+        library, report = self.library, self.report
+        original = getattr(home, library.base, None)
+        if not isinstance(original, type):
+            raise InstallError(
+                f"{library.name} {report.version} has no class {library.home}.{library.base}; "
+                "is another patch at work? Nothing has been changed."
             )
-            classes = dict(self._replaced)
-            for name in library.shared:
-                classes = {**classes, **self._shared(name, classes)}
-            swap = Swap()
-            self._swaps.append(swap)
-            if self._base is library.compiled:
-                swap.undone_by(_call_as, self._base, self._base.__module__)
-                _call_as(self._base, original.__module__)
-            if late:  # nobody else can have seen it
-                swap.in_modules(classes, [home])
-            else:
-                swap.everywhere(classes, vars(home).get(library.registry))
-            self._note(swap)
-            for name, our_name in library.shared.items():
-                if name not in sys.modules or our_name not in sys.modules:
-                    for module in (name, our_name):
-                        self._forget.append(when_imported(module, partial(self._share, name)))
-            for name, change in library.patches.items():
-                self._forget.append(when_imported(name, partial(self._patch, change)))
+        findings = compare(library, original)
+        late, report.waiting = report.waiting, False
+        self._base = self._compiled_base(original, findings, vars(home).get(library.registry))
+        known_metaclass = type if findings.keeps_metaclass else type(original)
+        self._original = original
+        self._replaced = replacements(
+            {original: self._base}, subclasses(original), report, known_metaclass
+        )
+        classes = dict(self._replaced)
+        for name in library.shared:
+            classes = {**classes, **self._shared(name, classes)}
+        swap = Swap()
+        self._swaps.append(swap)
+        if self._base is library.compiled:
+            swap.undone_by(_call_as, self._base, self._base.__module__)
+            _call_as(self._base, original.__module__)
+        if late:  # nobody else can have seen it
+            swap.in_modules(classes, [home])
+        else:
+            swap.everywhere(classes, vars(home).get(library.registry))
+        self._note(swap)
+        for name, our_name in library.shared.items():
+            if name not in sys.modules or our_name not in sys.modules:
+                for module in (name, our_name):
+                    self._forget.append(when_imported(module, partial(self._share, name)))
+        for name, change in library.patches.items():
+            self._forget.append(when_imported(name, partial(self._patch, change)))
 
     def _compiled_base(self, original: type, findings: Findings, registry: object) -> type:
         """The library's compiled base; where there is something unknown, a class of its own with that."""
@@ -165,7 +172,7 @@ class Installation:
     def _share(self, name: str, module: ModuleType) -> None:
         """Once both modules are there, let our names mean the library's classes; module has just run."""
         with lock:
-            classes = self._shared(name, {}, module) if self._is_active else {}
+            classes = self._shared(name, {}, module) if self.is_active else {}
             if classes:
                 swap = Swap()
                 self._swaps.append(swap)
@@ -179,7 +186,7 @@ class Installation:
         self, change: Callable[[ModuleType], Callable[[], None]], module: ModuleType
     ) -> None:
         with lock:
-            if self._is_active:
+            if self.is_active:
                 self._forget.append(change(module))
 
     def _note(self, swap: Swap) -> None:
@@ -189,8 +196,9 @@ class Installation:
     # --- putting back ----------------------------------------------------------------------------
 
     def put_back(self) -> None:
-        self._is_active = False
-        for forget in self._forget:
+        self.is_active = False
+        actions, self._forget = self._forget, []
+        for forget in actions:
             forget()
         for swap in reversed(self._swaps):
             swap.undo()

@@ -104,7 +104,8 @@ def _allow_as_before(classes: Classes, before: set[Any]) -> None:
 
 
 def _allowed_to_load() -> set[Any]:
-    return _of("torch._weights_only_unpickler", "_marked_safe_globals_set", set)
+    allowed: set[Any] = _of("torch._weights_only_unpickler", "_marked_safe_globals_set", set)
+    return allowed
 
 
 def _allow(entries: Iterable[Any]) -> None:
