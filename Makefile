@@ -16,6 +16,8 @@ FULL := --python $(MAIN) --group build --group dev --group weights --package
 LIBRARIES := --python $(MAIN) --group build --group test --group libraries --group peer --group weights --package
 FRAMEWORKS := --python $(MAIN) --group build --group frameworks --group tensorflow-addons --group weights --package
 SMALL := --group build --group test --package --werror
+# Two files of tests at once, each in the order in which it is written.
+TWO := -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-main newer versions newest nightly libraries frameworks peer bench instructions pybind-class wheels asan tsan fuzz valgrind typing docs lint tidy format develop venv clean
@@ -36,12 +38,12 @@ test-main:
 	@$(ENSURE) $(VENV) $(FULL) --werror
 	@$(MAKE) --no-print-directory pybind-class
 	@echo "--- tests on Python $(MAIN), torch and transformers there"
-	@$(BIN)/python -m pytest tests $(ARGS)
+	@$(BIN)/python -m pytest $(TWO) tests $(ARGS)
 
 test-%: # the container's tests on one Python, without torch: `make test-3.13`
 	@$(ENSURE) build/venv/test-$* --python $* $(SMALL) --group original
 	@echo "--- tests on Python $*, without torch"
-	@build/venv/test-$*/bin/python -m pytest tests $(ARGS)
+	@build/venv/test-$*/bin/python -m pytest $(TWO) tests $(ARGS)
 
 # Pythons that may be newer than those of the system: found, or else fetched from Debian.
 NEWER := 3.14
@@ -56,7 +58,7 @@ versions: venv ## small programs beside the original, with every supported trans
 suite-%: venv pybind-class # the whole suite with another transformers, a group of pyproject.toml: `make suite-5.23`
 	@$(ENSURE) build/venv/transformers-$* --python $(MAIN) --over $(VENV) --group transformers-$*
 	@echo "--- tests on Python $(MAIN), transformers $* there"
-	@build/venv/transformers-$*/bin/python -m pytest tests $(ARGS)
+	@build/venv/transformers-$*/bin/python -m pytest $(TWO) tests $(ARGS)
 
 # pinned: the newest that are supported. latest: those of today. pre: their pre-releases. 2.14: an older torch.
 # The constraints of this machine, if it has any, are for its own programs: they may hold torch back.
@@ -71,7 +73,7 @@ newest: ## the suite and the core of libraries with the newest transformers and 
 	@PIP_CONSTRAINT=/dev/null $(ENSURE) build/venv/newest-$(NEWEST) --python $(MAIN) --group build --group test \
 	    --group weights $(NEWEST_$(NEWEST)) --package
 	@echo "--- tests on Python $(MAIN), the newest transformers and torch there: $(NEWEST)"
-	@build/venv/newest-$(NEWEST)/bin/python -m pytest tests $(ARGS)
+	@build/venv/newest-$(NEWEST)/bin/python -m pytest $(TWO) tests $(ARGS)
 	@build/venv/newest-$(NEWEST)/bin/python -m pytest tests/libraries $(NOT_CORE) $(ARGS)
 
 nightly: ## all that takes too long for .ci/run

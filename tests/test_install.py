@@ -350,6 +350,20 @@ def test_third_party_classes_are_made_anew_and_come_back() -> None:
     assert all(made[name] is before[name].value for name in before)
 
 
+def test_classes_of_the_library_show_documented_shapes() -> None:
+    with fastoutputs.installed():
+
+        @dataclasses.dataclass
+        class Scored(theirs.CausalLMOutput):
+            score: Any = None
+
+        for cls in (theirs.CausalLMOutput, ours.CausalLMOutput, Scored):
+            logits = fastoutputs.schema(cls)["logits"]
+            assert logits.shape == "(batch_size, sequence_length, config.vocab_size)"
+        assert fastoutputs.schema(Scored)["score"].documented is None
+    assert fastoutputs.schema(ours.CausalLMOutput)["logits"].shape == logits.shape
+
+
 def test_classes_defined_while_installed() -> None:
     fastoutputs.install()
     made = third_party(transformers.utils.ModelOutput)

@@ -7,6 +7,7 @@ and resolves no more of an annotation than is needed to find what it documents.
 from __future__ import annotations
 
 import sys
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from typing import Any
@@ -14,7 +15,10 @@ from typing import Any
 from .fields import Documented, documentation_of, type_of
 from .model_output import ModelOutput
 
-__all__ = ["FieldSchema", "Schema", "schema"]
+__all__ = ["FieldSchema", "Schema", "documented_by", "schema"]
+
+documented_by: dict[type, weakref.ref[type]] = {}
+"""For a class of a library: the one of ours that declares the same fields, and has the documented shapes."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +118,8 @@ def _name_of(thing: object) -> str:
 
 
 def _describe(cls: type, field: Field[Any]) -> FieldSchema:
-    annotation = _annotation(cls, field)
+    owner = _owner(cls, field)
+    annotation = _annotation(owner, field)
     documented = documentation_of(annotation)
     factory = None if field.default_factory is MISSING else field.default_factory
     return FieldSchema(
@@ -123,22 +128,34 @@ def _describe(cls: type, field: Field[Any]) -> FieldSchema:
         required=field.default is MISSING and factory is None,
         default=None if field.default is MISSING else field.default,
         default_factory=factory,
-        documented=documented,
+        documented=documented or _documented_by_ours(owner, field),
     )
 
 
-def _annotation(cls: type, field: Field[Any]) -> Any:
-    """The annotation, evaluated where it was written; as it stands if it cannot be."""
-    if not isinstance(field.type, str):
-        return field.type
-    # An inherited field is the same object in the class that declared it.
-    owner = next(
+def _owner(cls: type, field: Field[Any]) -> type:
+    """The class that declares it: an inherited field is the same object there."""
+    return next(
         base
         for base in reversed(cls.__mro__)
         if vars(base).get("__dataclass_fields__", {}).get(field.name) is field
     )
+
+
+def _annotation(owner: type, field: Field[Any]) -> Any:
+    """The annotation, evaluated where it was written; as it stands if it cannot be."""
+    if not isinstance(field.type, str):
+        return field.type
     module = vars(sys.modules.get(owner.__module__, object))
     try:
         return eval(field.type, dict(module), dict(vars(owner)))
     except Exception:  # a name that only type checkers see, or any other: its text is enough
         return field.type
+
+
+def _documented_by_ours(owner: type, field: Field[Any]) -> Documented | None:
+    refer = documented_by.get(owner)
+    ours: Any = refer and refer()
+    if ours is None:
+        return None
+    same = ours.__dataclass_fields__[field.name]
+    return documentation_of(_annotation(_owner(ours, same), same))

@@ -7,11 +7,13 @@ from __future__ import annotations
 import sys
 import threading
 import warnings
+import weakref
 from collections.abc import Callable
 from functools import partial
 from types import ModuleType
 
 from ..model_output import ModelOutput, seal_again, subclasses
+from ..schema import documented_by
 from .carried_base import carried_base
 from .imports import is_importing, when_imported
 from .known_base import Findings, compare
@@ -164,6 +166,7 @@ class Installation:
         if any(is_importing(module) for module in (ours, theirs) if module is not just_run):
             return {}
         same = same_classes(ours, theirs, replaced)
+        documented_by.update((other, weakref.ref(mine)) for mine, other in same.items())
         self.report.shared.update(
             (f"{mine.__module__}.{mine.__name__}", f"{name}.{mine.__name__}") for mine in same
         )
