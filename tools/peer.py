@@ -41,7 +41,7 @@ DESELECTED = "test_generation_tester_mixin_inheritance"
 FEWEST = 50  # tests of each model that pass with the original, or something is wrong with the run
 LIMIT = 900  # seconds
 
-# How each run starts Python, and where the base of the outputs is from then.
+# How each run starts Python, and whether the base of the outputs is the compiled one then.
 RUNS = {
     "original": (["-m"], False),
     "ours": (["-m", "fastoutputs", "run", "-m"], True),
