@@ -256,6 +256,39 @@ def test_install_beside_registrations_that_are_made(order: str) -> None:
 
 
 @pytest.mark.skipif("original" not in KINDS, reason="transformers is not installed here")
+def test_a_registration_by_hand_with_jax_holds_for_the_class_of_the_moment() -> None:
+    pytest.importorskip("jax")
+    registers(
+        """
+import fastoutputs, jax
+from transformers import modeling_outputs as theirs
+
+def flatten(out):
+    return [out.logits], None
+
+def unflatten(_, leaves):
+    return theirs.CausalLMOutput(logits=leaves[0])
+
+jax.tree_util.register_pytree_node(theirs.CausalLMOutput, flatten, unflatten)
+
+def check():
+    out = theirs.CausalLMOutput(logits=1, attentions=2)
+    assert jax.tree.leaves(out) == [1]
+    again = jax.tree.map(lambda leaf: leaf + 1, out)
+    assert type(again) is theirs.CausalLMOutput and list(again.items()) == [("logits", 2)]
+
+for _ in range(2):
+    check()
+    with fastoutputs.installed():
+        assert issubclass(theirs.CausalLMOutput, fastoutputs.ModelOutput)
+        check()
+    assert not issubclass(theirs.CausalLMOutput, fastoutputs.ModelOutput)
+check()
+"""
+    )
+
+
+@pytest.mark.skipif("original" not in KINDS, reason="transformers is not installed here")
 def test_registrations_by_hand_hold_for_the_class_of_the_moment() -> None:
     import copyreg
     import pickle
