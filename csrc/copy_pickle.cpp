@@ -7,9 +7,6 @@
 //
 // Pickles of the original, which call class(*field_values), are read, and so are older ones of ours:
 // a state of three dicts, for present fields, extra keys and plain attributes.
-#include <unordered_set>
-#include <vector>
-
 #include "layout.hpp"
 #include "ref.hpp"
 #include "rollback.hpp"
@@ -91,28 +88,31 @@ static bool holds_none(PyObject *items) {
 
 // 1 if following outputs from items leads to wanted, else 0; -1 on error.
 static int leads_to(PyObject *items, PyObject *wanted) {
-    std::vector<Ref> found;  // each once, and held: another thread may let go of it
-    std::unordered_set<PyObject *> known;
+    Ref found(PyList_New(0)), ids(PySet_New(nullptr));  // each output once
     Ref current = Ref::borrow(items);
-    for (size_t next = 0;; next++) {
+    for (Py_ssize_t next = 0; found && ids && current; next++) {
         PyObject *key, *value;
         Py_ssize_t position = 0;
         while (PyDict_Next(current.get(), &position, &key, &value)) {
             if (value == wanted) {
                 return 1;
             }
-            if (is_output(value) && known.insert(value).second) {
-                found.push_back(Ref::borrow(value));
+            if (!is_output(value)) {
+                continue;
+            }
+            Ref id(PyLong_FromVoidPtr(value));
+            const int is_known = id ? PySet_Contains(ids.get(), id.get()) : -1;
+            if (is_known < 0 ||
+                (!is_known && (PySet_Add(ids.get(), id.get()) < 0 || PyList_Append(found.get(), value) < 0))) {
+                return -1;
             }
         }
-        if (next == found.size()) {
+        if (next == PyList_GET_SIZE(found.get())) {
             return 0;
         }
-        current = Ref(items_as_dict(as_output(found[next].get())));
-        if (!current) {
-            return -1;
-        }
+        current = Ref(items_as_dict(as_output(PyList_GET_ITEM(found.get(), next))));
     }
+    return -1;
 }
 
 // The only argument of the constructor that makes this output again; items is a dict of our own.

@@ -82,6 +82,17 @@ def test_an_output_that_contains_itself(ours: Kind) -> None:
         assert twin.logits[0] is twin and twin.loss == 1
 
 
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_outputs_that_hold_each_other(ours: Kind, protocol: int) -> None:
+    """The original ends in a RecursionError. What only leads to such a ring is called with its items."""
+    first, second, outside = ours.Out(1), ours.Out(2), ours.Out(3)
+    first.logits, second.logits, outside.logits = second, first, first
+    twin = pickle.loads(pickle.dumps(outside, protocol))
+    assert twin.loss == 3 and twin.logits.logits.loss == 2
+    assert twin.logits.logits.logits is twin.logits and twin.logits.loss == 1
+    assert outside.__reduce__()[0] is type(outside) is not first.__reduce__()[0]
+
+
 @pytest.mark.skipif("original" not in KINDS, reason="transformers is not installed here")
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_a_pickle_of_the_original_loads(ours: Kind, protocol: int) -> None:
