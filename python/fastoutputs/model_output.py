@@ -56,9 +56,8 @@ def seal_again(base: OutputClass = ModelOutput) -> None:
     """
     for cls in (base, *subclasses(base)):
         if "__fastoutputs_schema__" in vars(cls):
-            with suppress(
-                Exception
-            ):  # what was done to it since is anyone's, and any use of it will say so
+            # A class that somebody broke since then says so itself at its next use.
+            with suppress(Exception):
                 layout(cls)
 
 
