@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import accelerate
@@ -300,6 +301,7 @@ SCENARIOS: dict[str, Callable[[], Any]] = {
     "objects": objects,
     "accelerate's operations": accelerate_operations,
     "accelerate's training": accelerate_training,
-    "lightning's training": lightning_training,
+    # Not among the libraries that are tried with the newest torch.
+    **({"lightning's training": lightning_training} if find_spec("lightning") else {}),
     "remote calls": remote_calls,
 }
