@@ -13,9 +13,13 @@ from typing import Any
 from fastoutputs import ModelOutput
 
 try:
+    from transformers import __version__ as _version
     from transformers.utils import ModelOutput as Original
 except ImportError:  # the torch-free environments of older and newer Pythons
-    Original = None
+    Original, _version = None, "0"
+
+# Which original is there: 4 or 5, and 0 if none is.
+ORIGINAL_MAJOR = int(_version.partition(".")[0])
 
 
 class SlotsOnly(ModelOutput, mirror_dict=False):
@@ -75,6 +79,13 @@ class Kind:
             setattr(self, cls.__name__, cls)
             setattr(sys.modules[__name__], cls.__qualname__, cls)
 
+    def fill(self, out: Any, name: str, value: Any) -> None:
+        """Set an absent field by attribute. In the original of transformers 4 that adds no key: by key there."""
+        if self.is_original and ORIGINAL_MAJOR == 4:
+            out[name] = value
+        else:
+            setattr(out, name, value)
+
 
 KINDS = {name: Kind(name, base) for name, base in BASES.items()}
 OURS = [name for name in KINDS if name != "original"]
@@ -91,4 +102,14 @@ HELD_ONCE = _references_of_a_local()
 
 FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
-__all__ = ["BASES", "FREE_THREADED", "HELD_ONCE", "KINDS", "OURS", "Kind", "Original", "SlotsOnly"]
+__all__ = [
+    "BASES",
+    "FREE_THREADED",
+    "HELD_ONCE",
+    "KINDS",
+    "ORIGINAL_MAJOR",
+    "OURS",
+    "Kind",
+    "Original",
+    "SlotsOnly",
+]

@@ -50,15 +50,17 @@ LIBRARIES = {
 }
 CLASS = r"class (ModelOutput|BaseOutput)\(OrderedDict(?:, metaclass=(\w+))?\):"
 BODY = "    def __init_subclass__(cls) -> None:\n"
-END = "\n\ndef _model_output_flatten("  # or that of the file
+END = re.compile(r"\n\n(?=\n\S)|\Z")  # before what follows the class, or that of the file
 
 
 def add(text: str) -> Any:
     """To the end of the body of the class."""
 
     def change(source: str) -> str:
-        body, end, rest = source.partition(END)
-        return body + "\n" + text.rstrip() + "\n\n" + end + rest
+        match = END.search(source, found(source).end())
+        assert match
+        at = match.start()
+        return source[:at] + "\n\n" + text.rstrip() + source[at:]
 
     return change
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from containers import ORIGINAL_MAJOR
 
 pytest.importorskip("bench", reason="bench/ is in the repository only")
 pytest.importorskip("torch")
@@ -38,6 +39,8 @@ BEGUN: list[str] = []
 
 @pytest.fixture(scope="module")
 def results() -> dict[str, Any]:
+    if ORIGINAL_MAJOR == 4:
+        pytest.skip("T5 of transformers 4 takes no encoder's output with return_dict=False")
     return loops.measure(1, quick=True, advance=BEGUN.append)
 
 
@@ -143,6 +146,10 @@ def test_other_tokens_are_an_error(switch: Switch) -> None:
         stages.works_by_turns(works, 1, switch, random.Random(0))
 
 
+@pytest.mark.skipif(
+    ORIGINAL_MAJOR == 4,
+    reason="torch does not compile Llama of transformers 4 with a StaticCache, whatever it returns",
+)
 def test_compiled_it_decodes_the_same(switch: Switch) -> None:
     model = seeded(llama)
     switch(ORIGINAL)

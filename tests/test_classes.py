@@ -341,7 +341,7 @@ def test_up_to_200_fields(kind: Kind) -> None:
     )
     out = Wide(**{f"f{i}": i for i in range(0, 200, 2)})
     assert out.to_tuple() == tuple(range(0, 200, 2)) and out.f198 == 198 and out.f199 is None
-    out.f199 = 1
+    kind.fill(out, "f199", 1)
     assert list(out)[-1] == "f199" and len(out) == 101
     assert Wide(*range(200))[199] == 199
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from containers import BASES, KINDS, OURS, Kind
+from containers import BASES, KINDS, ORIGINAL_MAJOR, OURS, Kind
 
 from fastoutputs import ModelOutput
 
@@ -92,7 +92,10 @@ CASES: dict[str, tuple[Callable[[Kind, Any], Any], tuple[str, str]]] = {
     "repr": (lambda kind, x: repr(kind.Out(logits=1)), SAME if SINCE_2_14 else BETTER),
     "copy": (lambda kind, x: copy.copy(kind.Out(logits=x)), BETTER),
     "out.copy()": (lambda kind, x: kind.Out(logits=x).copy(), BETTER),
-    "a key of the base, as attribute": (key_of_the_base, ("wrong", "traced")),
+    "a key of the base, as attribute": (
+        key_of_the_base,
+        ("left" if ORIGINAL_MAJOR == 4 else "wrong", "traced"),
+    ),
     "vars": (lambda kind, x: vars(kind.Out(logits=x))["logits"], DIFFERS),
     "del": (deleted, DIFFERS),  # which ours refuses
     "object.__setattr__": (past_the_output, ("traced", "wrong")),  # likewise

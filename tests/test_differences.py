@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from containers import KINDS, OURS, Kind
+from containers import KINDS, ORIGINAL_MAJOR, OURS, Kind
 
 
 class Difference(NamedTuple):
@@ -21,6 +21,8 @@ class Difference(NamedTuple):
     show: Callable[[Kind], Any]
     original: Any
     ours: Any
+    original_of_4: Any = ...
+    """What that of transformers 4 gives, if it is something else."""
 
 
 def raised(call: Callable[[], Any]) -> Any:
@@ -100,6 +102,7 @@ DIFFERENCES = [
         lambda kind: after(kind.Out(logits=2), lambda o: setattr(o, "loss", 1)),
         [("logits", 2), ("loss", 1)],
         [("loss", 1), ("logits", 2)],
+        original_of_4=[("logits", 2)],  # an absent field that is set by attribute gets no key
     ),
     Difference(
         "Extra keys come after the fields",
@@ -182,12 +185,14 @@ DIFFERENCES = [
         drifted_copy,
         1,
         2,
+        original_of_4=2,  # it is not set apart: the attribute sets the key
     ),
     Difference(
         "A copy never unpacks its first field",
         pairs_copy,
         {"logits": 1, "loss": [("logits", 1)]},
         {"loss": [("logits", 1)]},
+        original_of_4={"logits": 1},
     ),
     Difference(
         "A key that is no string leaves nothing behind",
@@ -219,7 +224,11 @@ def test_ours(difference: Difference, mode: str) -> None:
 @pytest.mark.skipif("original" not in KINDS, reason="transformers is not installed here")
 @pytest.mark.parametrize("difference", DIFFERENCES, ids=[d.title for d in DIFFERENCES])
 def test_the_original(difference: Difference) -> None:
-    assert difference.show(KINDS["original"]) == difference.original != difference.ours
+    assert difference.original != difference.ours
+    expected = difference.original
+    if ORIGINAL_MAJOR == 4 and difference.original_of_4 is not ...:
+        expected = difference.original_of_4
+    assert difference.show(KINDS["original"]) == expected
 
 
 def test_the_documentation_has_the_same_table() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 
 import pytest
+from containers import ORIGINAL_MAJOR
 from every_output_class import BASES, Shot, shots
 
 pytest.importorskip("torch")
@@ -18,7 +19,9 @@ pytestmark = [
     pytest.mark.parametrize("library", [name for name in BASES if find_spec(name)]),
 ]
 
-AT_LEAST = {"transformers": 640, "diffusers": 180}
+# transformers 4 has more than 100 in modules that cannot be imported without these.
+WANTED = [name for name in ("tensorflow", "flax") if ORIGINAL_MAJOR == 4 and not find_spec(name)]
+AT_LEAST = {"transformers": 530 if WANTED else 640, "diffusers": 180}
 
 
 def after_import(library: str) -> list[Shot]:
@@ -32,6 +35,8 @@ def before_import(library: str) -> list[Shot]:
 def test_the_original_is_all_there(library: str) -> None:
     classes, failed, compiled = after_import(library)[0]
     assert len(classes) >= AT_LEAST[library] and compiled == 0
+    excused = {f"ModuleNotFoundError: No module named '{name}'" for name in WANTED}
+    failed = {name: error for name, error in failed.items() if error not in excused}
     # Templates that transformers generates its modules from; some were never meant to be imported.
     assert all("modular_" in name for name in failed), failed
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from containers import KINDS
+from containers import KINDS, ORIGINAL_MAJOR
 
 pytest.importorskip("torch")
 pytestmark = [
@@ -100,6 +100,8 @@ from transformers.utils import ModelOutput
 
 WITH_OURS = sys.modules["fastoutputs"] is not None
 assert issubclass(ModelOutput, collections.OrderedDict) is not WITH_OURS
+# The original of 4 gives torch no flatten_with_keys_fn: a program that takes an output is neither made nor run.
+EXPORTS = WITH_OURS or ORIGINAL_MAJOR > 4
 
 def set_late(out, **values):
     for name, value in values.items():
@@ -184,7 +186,8 @@ for name, make in outputs().items():
 torch.save([given(), theirs.CausalLMOutput(logits=torch.ones(1))], folder / "tensors.pt")
 (folder / "itself.pickle").write_bytes(pickle.dumps(with_itself(theirs.CausalLMOutput(1))))
 (folder / "tree").write_text(trees.treespec_dumps(trees.tree_structure({"a": [given(), users.Plain(1), ModelOutput(b=2)]})))
-torch.export.save(torch.export.export(Model(), (given(),), strict=False), folder / "program.pt2")
+if EXPORTS:
+    torch.export.save(torch.export.export(Model(), (given(),), strict=False), folder / "program.pt2")
 (folder / "structure").write_text(str(trees.treespec_dumps(trees.tree_structure(Model()(given())))))
 print(pictures)
 """
@@ -211,9 +214,11 @@ def read(folder):
     pictures["tree"] = picture(read)
     assert trees.tree_structure(read) == trees.treespec_loads(names)
 
-    program = torch.export.load(folder / "program.pt2")
-    pictures["program"] = picture(program.module()(given()))
-    pictures["example"] = picture(program.example_inputs[0][0])
+    if (folder / "program.pt2").exists():
+        program = torch.export.load(folder / "program.pt2")
+        pictures["example"] = picture(program.example_inputs[0][0])
+        if EXPORTS:
+            pictures["program"] = picture(program.module()(given()))
     return pictures
 
 print({world.name: read(world) for world in files.iterdir()})
@@ -223,8 +228,10 @@ print({world.name: read(world) for world in files.iterdir()})
 def run(world: str, code: str, files: Path) -> dict[str, Any]:
     """What the code prints last, in this world."""
     path = os.pathsep.join([str(files.parent), os.environ.get("PYTHONPATH", "")])
+    shared = SHARED.replace("WORLD", WORLDS[world])
+    shared = shared.replace("ORIGINAL_MAJOR", str(ORIGINAL_MAJOR))
     done = subprocess.run(
-        [sys.executable, "-c", SHARED.replace("WORLD", WORLDS[world]) + code, str(files), world],
+        [sys.executable, "-c", shared + code, str(files), world],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": path, "TRANSFORMERS_VERBOSITY": "error"},
@@ -252,7 +259,13 @@ def test_one_writes_and_another_reads(
     found = run(reader, READ, files)
     assert found.keys() == made.keys()
     for writer, read in found.items():
-        assert len(read) == 7 * len(made[writer]) + 4
+        # The original of transformers 4 writes no program that takes an output, and runs none.
+        written_by_4 = ORIGINAL_MAJOR == 4 and writer == "original"
+        read_by_4 = ORIGINAL_MAJOR == 4 and reader == "original"
+        assert ("example" in read) == (not written_by_4)
+        assert ("program" in read) == (not written_by_4 and not read_by_4)
+        others = [name for name in read if name not in ("example", "program")]
+        assert len(others) == 7 * len(made[writer]) + 2
         for file, picture in read.items():
             name = file.split(".")[0]
             if name in made[writer]:
@@ -263,13 +276,14 @@ def test_one_writes_and_another_reads(
             "BaseModelOutputWithPooling",
             {"last_hidden_state": [1, 1], "pooler_output": [0, 0]},
         )
-        assert example[:3] == read["example"][:3]
+        assert example[:3] == read.get("example", example)[:3]
         assert logits[1:3] == ("CausalLMOutput", {"logits": [1]})
-        assert read["program"][:3] == (
+        result = (
             "transformers.modeling_outputs",
             "CausalLMOutput",
             {"logits": [2, 2], "attentions": ([0, 0],)},
         )
+        assert read.get("program", result)[:3] == result
         assert [out[1] for out in read["tree"]["a"]] == [
             "BaseModelOutputWithPooling",
             "Plain",

@@ -15,6 +15,7 @@ from typing import Any
 
 import containers
 import pytest
+from containers import ORIGINAL_MAJOR
 
 torch = pytest.importorskip("torch")
 pytestmark = [
@@ -95,6 +96,13 @@ def argument(kind: Kind, module: type, rows: int = 2) -> Any:
     return x if module is Returns else kind.Out(logits=x, hidden_states=(x + 1,))
 
 
+def skip_if_it_cannot(kind: Kind, module: type) -> None:
+    if kind.name == "original" and ORIGINAL_MAJOR == 4 and module is not Returns:
+        pytest.skip(
+            "that of transformers 4 gives torch no flatten_with_keys_fn, to export what takes one"
+        )
+
+
 def plain(value: Any) -> Any:
     """With just the role of an output's class, which is what kinds have in common."""
     if isinstance(value, torch.Tensor):
@@ -121,6 +129,7 @@ def without_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("strict", [True, False], ids=["strict", "not strict"])
 @pytest.mark.parametrize("module", MODULES)
 def test_exported_saved_loaded_and_run(kind: Kind, module: type, strict: bool) -> None:
+    skip_if_it_cannot(kind, module)
     model, given, other = module(kind), argument(kind, module), argument(kind, module)
     program = torch.export.export(model, (given,), strict=strict)
     for made in (program, saved_and_loaded(program)):
@@ -131,6 +140,7 @@ def test_exported_saved_loaded_and_run(kind: Kind, module: type, strict: bool) -
 
 @pytest.mark.parametrize("module", MODULES)
 def test_exported_with_any_number_of_rows(kind: Kind, module: type) -> None:
+    skip_if_it_cannot(kind, module)
     any_rows = {0: torch.export.Dim.AUTO}
     shapes = any_rows if module is Returns else [any_rows, (any_rows,)]
     program = torch.export.export(module(kind), (argument(kind, module),), dynamic_shapes=(shapes,))
@@ -140,6 +150,7 @@ def test_exported_with_any_number_of_rows(kind: Kind, module: type) -> None:
 
 
 def test_an_exported_program_refuses_other_fields(kind: Kind) -> None:
+    skip_if_it_cannot(kind, Takes)
     program = torch.export.export(Takes(kind), (argument(kind, Takes),))
     with pytest.raises((ValueError, TypeError)):
         program.module()(kind.Out(logits=torch.ones(2, 3)))

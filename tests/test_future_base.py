@@ -7,6 +7,7 @@ from pathlib import Path
 
 import future_base
 import pytest
+from containers import ORIGINAL_MAJOR
 from future_base import CHANGES, IMPOSSIBLE, WITH_MODEL, read
 
 pytest.importorskip("torch")
@@ -26,7 +27,10 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("change", [name for name in CHANGES if name not in IMPOSSIBLE])
 def test_what_can_be_carried_gives_the_same(written: Path, change: str, mode: str) -> None:
     expected, _ = read(written, change, "original")
-    assert len(expected) > 1300 and ("model: (" in expected[-2]) == (change in WITH_MODEL)
+    # The models of transformers 4 read outputs by index, and fail on what is marked there.
+    fails = ORIGINAL_MAJOR == 4 and change == "all that can be carried"
+    runs = change in WITH_MODEL and not fails
+    assert len(expected) > 1300 and ("model: (" in expected[-2]) == runs
     lines, err = read(written, change, mode)
     assert lines == expected
     warned = "Outputs stay correct, as these run as written, but are slower" in err

@@ -18,7 +18,7 @@ from textwrap import dedent
 from typing import Any
 
 import pytest
-from containers import Kind
+from containers import ORIGINAL_MAJOR, Kind
 
 from fastoutputs import ModelOutput, slots_only
 
@@ -778,6 +778,9 @@ def test_an_own_items_that_gives_no_pairs(ours: Kind, pairs: Any) -> None:
 
 
 def test_fields_named_like_methods_do_not_break_comparison(kind: Kind) -> None:
+    if kind.is_original and ORIGINAL_MAJOR == 4:
+        pytest.skip("the original of transformers 4 calls self.keys() to set an attribute")
+
     @dataclass
     class Out(kind.base):
         keys: Any = None

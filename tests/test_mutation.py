@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from containers import Kind
+from containers import ORIGINAL_MAJOR, Kind
 
 from fastoutputs import OutputMutationError
 
@@ -21,8 +21,11 @@ def test_a_set_field_is_seen_in_all_views(kind: Kind, by_key: bool) -> None:
         out["logits"] = 2
     else:
         out.logits = 2
-    assert out.logits == out["logits"] == out[1] == 2 and list(out) == ["loss", "logits"]
-    assert vars(out)["logits"] == 2
+    assert out.logits == vars(out)["logits"] == 2
+    if kind.is_original and ORIGINAL_MAJOR == 4 and not by_key:
+        assert list(out) == ["loss"] and out.to_tuple() == (1,)
+    else:
+        assert out["logits"] == out[1] == 2 and list(out) == ["loss", "logits"]
 
 
 @pytest.mark.parametrize("by_key", [True, False])

@@ -88,7 +88,7 @@ def test_jit_trace_with_outputs_in_and_out(name: str) -> None:
         traced = torch.jit.trace(Takes(), (out,), strict=False)
         assert torch.equal(traced(kind.Out(x + 1, x)), (x + 1) * 2 + x)
     late = kind.Out(logits=x)
-    late.loss = x + 5
+    kind.fill(late, "loss", x + 5)
     assert torch.equal(torch.jit.trace(Takes(), (late,), strict=False)(late), (x + 5) * 2 + x)
 
 

@@ -91,7 +91,7 @@ def test_iteration(kind: Kind) -> None:
 def test_views_are_live_and_act_as_sets(kind: Kind) -> None:
     out = make(kind)
     keys, values, items = out.keys(), out.values(), out.items()
-    out.hidden_states = "h"
+    kind.fill(out, "hidden_states", "h")
     assert set(keys) == {"logits", "hidden_states", "attentions"} and len(values) == 3
     assert ("hidden_states", "h") in items and "hidden_states" in keys and "h" in values
     assert keys & {"logits", "x"} == {"logits"} and {"logits"} - keys == set()

@@ -119,6 +119,9 @@ class Installation:
             _call_as(self._base, original.__module__)
         if late:  # nobody else can have seen it
             swap.in_modules(classes, [home])
+            swap.in_names_of_trees(
+                classes
+            )  # up to 5.0 the library registers its base as it is imported
         else:
             swap.everywhere(classes, vars(home).get(library.registry))
         self._note(swap)

@@ -78,6 +78,10 @@ class Swap:
         """Replace the names that these modules have for the classes."""
         self._in_modules(_Substitution(classes), modules)
 
+    def in_names_of_trees(self, classes: Classes) -> None:
+        """Let the names in trees that torch has saved mean the classes in their place."""
+        self._in_dict(registries.names_of_saved_trees(), _Substitution(classes))
+
     def _in_modules(self, find: _Substitution, modules: Iterable[types.ModuleType]) -> None:
         for module in modules:
             before = len(self)

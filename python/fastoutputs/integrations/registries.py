@@ -28,6 +28,12 @@ def _of(module: str, name: str, kind: type) -> Any:
     return found if isinstance(found, kind) else kind()
 
 
+def names_of_saved_trees() -> dict[str, Any]:
+    """By which torch finds the class of a node in a saved tree."""
+    names: dict[str, Any] = _of("torch.utils._pytree", "SERIALIZED_TYPE_TO_PYTHON_TYPE", dict)
+    return names
+
+
 def left_alone(classes: Classes) -> Iterator[Any]:
     """Objects in which a class means itself, and not what takes its place."""
     yield _of("torch.utils._pytree", "_cxx_pytree_pending_imports", list)
