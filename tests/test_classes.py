@@ -16,6 +16,7 @@ import pytest
 from containers import Kind
 
 from fastoutputs import ModelOutput, _core
+from fastoutputs.model_output import subclasses
 
 T = TypeVar("T")
 
@@ -491,3 +492,17 @@ def test_the_base_takes_any_keys(kind: Kind) -> None:
     for wrong in (lambda: base(1), lambda: base(1, 2), lambda: base([1])):
         with pytest.raises(TypeError):
             wrong()
+
+
+def test_subclasses_are_found_once_each_after_its_bases() -> None:
+    class Root(ModelOutput):
+        pass
+
+    cls = Root
+    for i in range(30):
+        left, right = type(f"Left{i}", (cls,), {}), type(f"Right{i}", (cls,), {})
+        cls = type(f"Both{i}", (left, right), {})
+    found = subclasses(Root)
+    assert len(found) == len(set(found)) == 90
+    place = {each: i for i, each in enumerate(found)}
+    assert all(place[base] < place[each] for each in found[2:] for base in each.__bases__)

@@ -38,15 +38,17 @@ OutputClass = type[ModelOutput]
 
 def subclasses(base: type) -> list[type]:
     """Every class derived from base that is alive, each after its bases."""
-    found: dict[type, None] = {}
-    pending: list[type] = [base]
-    while pending:
-        derived: list[type] = type.__subclasses__(pending.pop(0))
-        for cls in derived:
-            found.pop(cls, None)  # a class with two bases is moved behind the later one
-            found[cls] = None
-            pending.append(cls)
-    return list(found)
+    last_first: dict[type, None] = {}  # each before its bases
+    path = [(base, reversed(type.__subclasses__(base)))]
+    while path:
+        cls, derived = path[-1]
+        following = next((each for each in derived if each not in last_first), None)
+        if following is None:
+            last_first[cls] = None
+            path.pop()
+        else:
+            path.append((following, reversed(type.__subclasses__(following))))
+    return list(last_first)[-2::-1]
 
 
 def seal_again(base: OutputClass = ModelOutput) -> None:
