@@ -39,7 +39,7 @@ OutputClass = type[ModelOutput]
 def subclasses(base: type) -> list[type]:
     """Every class derived from base that is alive, each after its bases."""
     last_first: dict[type, None] = {}  # each before its bases
-    path = [(base, reversed(type.__subclasses__(base)))]
+    path: list[tuple[type, Iterator[type]]] = [(base, reversed(type.__subclasses__(base)))]
     while path:
         cls, derived = path[-1]
         following = next((each for each in derived if each not in last_first), None)
