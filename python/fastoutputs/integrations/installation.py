@@ -117,11 +117,10 @@ class Installation:
         if self._base is library.compiled:
             swap.undone_by(_call_as, self._base, self._base.__module__)
             _call_as(self._base, original.__module__)
-        if late:  # nobody else can have seen it
+        if late:
+            # Only torch's trees can have seen it: up to 5.0 the library registers its base as it is imported.
             swap.in_modules(classes, [home])
-            swap.in_names_of_trees(
-                classes
-            )  # up to 5.0 the library registers its base as it is imported
+            swap.in_names_of_trees(classes)
         else:
             swap.everywhere(classes, vars(home).get(library.registry))
         self._note(swap)
