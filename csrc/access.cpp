@@ -1,6 +1,9 @@
 // Get and set by attribute, key, index and slice, and the mutators that are refused.
-#include "layout.hpp"
-#include "ref.hpp"
+#include "access.hpp"
+
+#include "aliases.hpp"
+#include "create.hpp"
+#include "storage.hpp"
 
 #include <algorithm>
 
@@ -20,31 +23,31 @@ PyObject *output_get_item(OutputObject *self, PyObject *key) {
         Ref plain(PyUnicode_FromObject(key));
         return plain ? output_get_item(self, plain.get()) : nullptr;
     }
-    const Schema *schema = schema_of(self);
+    const ClassLayout *layout = layout_of(self);
     if (PyUnicode_CheckExact(key)) {
-        Py_ssize_t index = find_field(schema, key);
+        Py_ssize_t index = find_field(layout, key);
         if (index >= 0) {
-            PyObject *value = row_of(self, schema)[index];
+            PyObject *value = value_at(self, layout->place[index].offset);
             return value == Py_None ? nullptr : Py_NewRef(value);
         }
-        return raw_size(self) ? Py_XNewRef(PyDict_GetItemWithError(as_object(self), key)) : nullptr;
+        return inner_size(self) ? Py_XNewRef(PyDict_GetItemWithError(as_object(self), key)) : nullptr;
     }
-    if (raw_size(self)) {
+    if (inner_size(self)) {
         return Py_XNewRef(PyDict_GetItemWithError(as_object(self), key));
     }
-    Ref held = Ref::borrow(as_object(self->schema));  // comparing may change the class
+    Ref held = hold(layout);  // comparing may change the class
     Py_hash_t hash = PyObject_Hash(key);
     if (hash == -1) {
         return nullptr;
     }
-    for (Py_ssize_t i = 0; i < schema->count; i++) {
-        if (schema->fields[i].hash == hash) {
-            int equal = PyObject_RichCompareBool(schema->fields[i].name, key, Py_EQ);
+    for (Py_ssize_t i = 0; i < layout->count; i++) {
+        if (known_hash(layout->place[i].name) == hash) {
+            int equal = PyObject_RichCompareBool(layout->place[i].name, key, Py_EQ);
             if (equal < 0) {
                 return nullptr;
             }
             if (equal) {
-                PyObject *value = row_of(self, schema)[i];
+                PyObject *value = value_at(self, layout->place[i].offset);
                 return value == Py_None ? nullptr : Py_NewRef(value);
             }
         }
@@ -99,17 +102,36 @@ static PyObject *output_get(PyObject *op, PyObject *const *args, Py_ssize_t narg
     return value ? Py_NewRef(value) : get_slowly(op, args, nargs);
 }
 
+// Puts the present values, counted, into buffer, which has room for layout->count + inner_size(self). Runs no other
+// code. Returns how many there are.
+static Py_ssize_t collect_values(OutputObject *self, const ClassLayout *layout, PyObject **buffer) {
+    Py_ssize_t n = 0;
+    for (Py_ssize_t i = 0; i < layout->count; i++) {
+        PyObject *value = value_at(self, layout->place[i].offset);
+        if (value != Py_None) {
+            buffer[n++] = Py_NewRef(value);
+        }
+    }
+    if (inner_size(self) > n) {
+        ExtraCursor cursor;
+        PyObject *key, *value;
+        while (next_extra(self, layout, &cursor, &key, &value)) {
+            buffer[n++] = Py_NewRef(value);
+        }
+    }
+    return n;
+}
+
 // A slice of the present values. They are collected before the tuple is made, as that may run the
 // collector, and the collector any code.
-static PyObject *values_as_tuple(OutputObject *self, Py_ssize_t start, Py_ssize_t stop) {
-    const Schema *schema = schema_of(self);
-    const Py_ssize_t room = schema->count + raw_size(self);
+static PyObject *values_as_tuple(OutputObject *self, const ClassLayout *layout, Py_ssize_t start, Py_ssize_t stop) {
+    const Py_ssize_t room = layout->count + inner_size(self);
     PyObject *few[64];
     PyObject **values = room <= 64 ? few : PyMem_New(PyObject *, room);
     if (!values) {
         return PyErr_NoMemory();
     }
-    const Py_ssize_t found = collect_values(self, schema, values);
+    const Py_ssize_t found = collect_values(self, layout, values);
     auto bound = [=](Py_ssize_t i) { return i < 0 ? std::max<Py_ssize_t>(i + found, 0) : std::min(i, found); };
     const Py_ssize_t first = bound(start);
     Py_ssize_t taken = std::max<Py_ssize_t>(bound(stop) - first, 0);
@@ -149,29 +171,28 @@ FASTOUTPUTS_OUT_OF_LINE static PyObject *items_as_tuple(PyObject *op) {
 
 PyObject *output_to_tuple(PyObject *op, PyObject *) {
     const Locked locked(op);
-    const Schema *schema = current_schema(as_output(op));
-    if (!schema) {
+    const ClassLayout *layout = current_layout(as_output(op));
+    if (!layout) {
         return nullptr;
     }
-    return schema->plain_items ? values_as_tuple(as_output(op), 0, PY_SSIZE_T_MAX) : items_as_tuple(op);
+    return layout->plain_items ? values_as_tuple(as_output(op), layout, 0, PY_SSIZE_T_MAX) : items_as_tuple(op);
 }
 
-static PyObject *item_at(OutputObject *self, Py_ssize_t index) {
+static PyObject *item_at(OutputObject *self, const ClassLayout *layout, Py_ssize_t index) {
     if (index < 0) {
         index += output_len(self);
     }
-    const Schema *schema = schema_of(self);
-    PyObject **row = row_of(self, schema);
     Py_ssize_t passed = 0;
-    for (Py_ssize_t i = 0; i < schema->count; i++) {
-        if (row[i] != Py_None && passed++ == index) {
-            return Py_NewRef(row[i]);
+    for (Py_ssize_t i = 0; i < layout->count; i++) {
+        PyObject *value = value_at(self, layout->place[i].offset);
+        if (value != Py_None && passed++ == index) {
+            return Py_NewRef(value);
         }
     }
-    if (index >= passed && raw_size(self) > passed) {
+    if (index >= passed && inner_size(self) > passed) {
         ExtraCursor cursor;
         PyObject *name, *value;
-        while (next_extra(self, &cursor, &name, &value)) {
+        while (next_extra(self, layout, &cursor, &name, &value)) {
             if (passed++ == index) {
                 return Py_NewRef(value);
             }
@@ -181,22 +202,10 @@ static PyObject *item_at(OutputObject *self, Py_ssize_t index) {
     return nullptr;
 }
 
-// The value of an index that is a small int, as nearly all are, without a call; else by the protocol.
+// Mostly an index is a small int, whose value needs no call.
 static Py_ssize_t as_index(PyObject *key) {
-    if (PyLong_CheckExact(key)) {
-#if PY_VERSION_HEX >= 0x030c0000
-        auto *number = reinterpret_cast<PyLongObject *>(key);
-        if (PyUnstable_Long_IsCompact(number)) {
-            return PyUnstable_Long_CompactValue(number);
-        }
-#else
-        const Py_ssize_t size = Py_SIZE(key);
-        if (size >= -1 && size <= 1) {
-            return size * static_cast<Py_ssize_t>(reinterpret_cast<PyLongObject *>(key)->ob_digit[0]);
-        }
-#endif
-    }
-    return PyNumber_AsSsize_t(key, PyExc_IndexError);
+    Py_ssize_t index;
+    return PyLong_CheckExact(key) && is_small_int(key, &index) ? index : PyNumber_AsSsize_t(key, PyExc_IndexError);
 }
 
 // A slice of step one between small bounds: no code of a user's is asked for them.
@@ -224,21 +233,22 @@ FASTOUTPUTS_OUT_OF_LINE static PyObject *subscript_slowly(PyObject *op, PyObject
         return subscript_by_name(op, key);
     }
     OutputObject *self = as_output(op);
-    const Schema *schema = current_schema(self);
-    if (!schema) {
+    const ClassLayout *layout = current_layout(self);
+    if (!layout) {
         return nullptr;
     }
-    if (schema->plain_to_tuple && schema->plain_items) {
+    if (layout->plain_to_tuple && layout->plain_items) {
         if (PyIndex_Check(key)) {
             const Py_ssize_t index = as_index(key);
-            return index == -1 && PyErr_Occurred() ? nullptr : item_at(self, index);
+            // An __index__ may have changed the class.
+            return index == -1 && PyErr_Occurred() ? nullptr : item_at(self, layout_of(self), index);
         }
         if (is_plain_slice(key)) {
             Py_ssize_t start, stop, step;
-            return PySlice_Unpack(key, &start, &stop, &step) < 0 ? nullptr : values_as_tuple(self, start, stop);
+            return PySlice_Unpack(key, &start, &stop, &step) < 0 ? nullptr : values_as_tuple(self, layout, start, stop);
         }
     }
-    Ref tuple(schema->plain_to_tuple ? output_to_tuple(op, nullptr) : PyObject_CallMethod(op, "to_tuple", nullptr));
+    Ref tuple(layout->plain_to_tuple ? output_to_tuple(op, nullptr) : PyObject_CallMethod(op, "to_tuple", nullptr));
     return tuple ? PyObject_GetItem(tuple.get(), key) : nullptr;
 }
 
@@ -251,7 +261,7 @@ PyObject *output_subscript(PyObject *op, PyObject *key) {
 // --- writing -------------------------------------------------------------------------------------
 
 static PyObject *refuse(PyObject *op, const char *what, const char *remedy) {
-    return PyErr_Format(runtime.mutation_error, "%s does not support %s: %s", Py_TYPE(op)->tp_name, what, remedy);
+    return PyErr_Format(mutation_error, "%s does not support %s: %s", Py_TYPE(op)->tp_name, what, remedy);
 }
 
 static const char set_to_none[] =
@@ -260,69 +270,81 @@ static const char set_one_by_one[] =
     "set fields one by one (output[name] = value), make a new output with dataclasses.replace(), or work on "
     "dict(output)";
 
-// A class whose __init_subclass__ was never reached has instances without a row.
-static int require_row(OutputObject *self) {
-    if (self->schema) {
-        return 0;
-    }
-    PyErr_Format(PyExc_TypeError,
-                 "%s has no room for its fields: an __init_subclass__ on the way to ModelOutput does not call "
-                 "super().__init_subclass__(); make it do so",
-                 Py_TYPE(as_object(self))->tp_name);
-    return -1;
+// Whether the fields of the class are known. They are not for an output that dict.__new__ made (3.15) of a class that
+// was never used; and never for a class that __init_subclass__ has not seen, which seal() refuses.
+static bool knows_fields(OutputObject *self) {
+    const ClassLayout *layout = own_layout(Py_TYPE(as_object(self)));
+    return layout && layout->is_sealed;
 }
 
-static int store_by_name(OutputObject *self, Py_ssize_t index, PyObject *name, PyObject *value) {
-    // A property of the class under a field's name has its own way of storing; it goes first, it may refuse.
-    if (schema_of(self)->fields[index].is_shadowed && PyObject_GenericSetAttr(as_object(self), name, value) < 0) {
+// A property of the class under a field's name has its own way of storing; it goes first, it may refuse.
+FASTOUTPUTS_OUT_OF_LINE static int store_shadowed(OutputObject *self, PyObject *name, PyObject *value) {
+    if (PyObject_GenericSetAttr(as_object(self), name, value) < 0) {
         return -1;
     }
-    return store_field(self, index, value);
+    const ClassLayout *layout = layout_of(self);  // that may have changed the class
+    const Py_ssize_t index = find_field(layout, name);
+    return index < 0 ? 0 : store_field(self, layout, index, value);
+}
+
+static int store_by_name(OutputObject *self, const ClassLayout *layout, Py_ssize_t index, PyObject *name,
+                         PyObject *value) {
+    return layout->fields[static_cast<std::size_t>(index)].is_shadowed ? store_shadowed(self, name, value)
+                                                                       : store_field(self, layout, index, value);
 }
 
 static int store_by_alias(OutputObject *self, PyObject *field, PyObject *value) {
-    const Py_ssize_t index = find_field(schema_of(self), field);
-    return index < 0 ? PyObject_GenericSetAttr(as_object(self), field, value)  // the class lost its layout meanwhile
-                     : store_by_name(self, index, field, value);
+    const ClassLayout *layout = layout_of(self);
+    const Py_ssize_t index = find_field(layout, field);
+    return index < 0 ? PyObject_GenericSetAttr(as_object(self), field, value)  // the notice has changed the class
+                     : store_by_name(self, layout, index, field, value);
 }
 
 FASTOUTPUTS_OUT_OF_LINE static int set_other_attribute(PyObject *op, PyObject *name, PyObject *value) {
     OutputObject *self = as_output(op);
+    if (!knows_fields(self)) {
+        return seal(Py_TYPE(op)) ? output_setattro(op, name, value) : -1;
+    }
     Ref field;
-    const int is_alias = require_row(self) < 0 ? -1 : value ? use_alias(self, name, false, &field) : 0;
+    const int is_alias = value ? use_alias(self, name, false, &field) : 0;
     if (is_alias != 0) {
         return is_alias < 0 ? -1 : store_by_alias(self, field.get(), value);
     }
     return PyObject_GenericSetAttr(op, name, value);
 }
 
-// tp_setattro: also the one behind ModelOutput.__setattr__, so that an override can call super().
-int output_setattro(PyObject *op, PyObject *name, PyObject *value) {
-    const Locked locked(op);
-    OutputObject *self = as_output(op);
+FASTOUTPUTS_OUT_OF_LINE static int set_by_odd_name(PyObject *op, PyObject *name, PyObject *value) {
     if (!PyUnicode_Check(name)) {
         PyErr_Format(PyExc_TypeError, "attribute name must be string, not '%.200s'", Py_TYPE(name)->tp_name);
         return -1;
     }
-    if (is_odd_name(name)) {
-        Ref plain(PyUnicode_FromObject(name));
-        return plain ? output_setattro(op, plain.get(), value) : -1;
+    Ref plain(PyUnicode_FromObject(name));
+    return plain ? output_setattro(op, plain.get(), value) : -1;
+}
+
+// tp_setattro: also the one behind ModelOutput.__setattr__, so that an override can call super().
+int output_setattro(PyObject *op, PyObject *name, PyObject *value) {
+    const Locked locked(op);
+    OutputObject *self = as_output(op);
+    if (!PyUnicode_CheckExact(name)) {
+        return set_by_odd_name(op, name, value);
     }
-    Py_ssize_t index = find_field(schema_of(self), name);
+    const ClassLayout *layout = layout_of(self);
+    const Py_ssize_t index = find_field(layout, name);
     if (index < 0) {
         return set_other_attribute(op, name, value);
     }
     if (!value) {
-        PyErr_Format(runtime.mutation_error, "%s.%U cannot be deleted: set it to None", Py_TYPE(op)->tp_name, name);
+        PyErr_Format(mutation_error, "%s.%U cannot be deleted: set it to None", Py_TYPE(op)->tp_name, name);
         return -1;
     }
-    return store_by_name(self, index, name, value);
+    return store_by_name(self, layout, index, name, value);
 }
 
 // out[key] = value for a key that is no field: a key and an attribute.
 static int store_extra_item(OutputObject *self, PyObject *key, PyObject *value) {
-    const bool had_raw = raw_size(self) > 0;
-    Ref old(had_raw ? Py_XNewRef(PyDict_GetItemWithError(as_object(self), key)) : nullptr);
+    const bool had_items = inner_size(self) > 0;
+    Ref old(had_items ? Py_XNewRef(PyDict_GetItemWithError(as_object(self), key)) : nullptr);
     if ((!old && PyErr_Occurred()) || store_extra(self, key, value) < 0) {
         return -1;
     }
@@ -331,7 +353,7 @@ static int store_extra_item(OutputObject *self, PyObject *key, PyObject *value) 
     }
     PyObject *type, *error, *traceback;
     PyErr_Fetch(&type, &error, &traceback);
-    if (!had_raw) {
+    if (!had_items) {
         PyDict_Clear(as_object(self));
     } else if ((old ? PyDict_SetItem(as_object(self), key, old.get()) : PyDict_DelItem(as_object(self), key)) < 0) {
         PyErr_Clear();
@@ -360,15 +382,16 @@ int store_item(OutputObject *self, PyObject *key, PyObject *value) {
         PyErr_Format(PyExc_TypeError, "attribute name must be string, not '%.200s'", Py_TYPE(key)->tp_name);
         return -1;
     }
-    if (require_row(self) < 0) {
+    if (!knows_fields(self) && !seal(Py_TYPE(as_object(self)))) {
         return -1;
     }
     if (is_odd_name(key)) {
         Ref plain(PyUnicode_FromObject(key));
         return plain ? store_item(self, plain.get(), value) : -1;
     }
-    Py_ssize_t index = find_field(schema_of(self), key);
-    return index < 0 ? store_other_key(self, key, value) : store_by_name(self, index, key, value);
+    const ClassLayout *layout = layout_of(self);
+    const Py_ssize_t index = find_field(layout, key);
+    return index < 0 ? store_other_key(self, key, value) : store_by_name(self, layout, index, key, value);
 }
 
 int output_ass_subscript(PyObject *op, PyObject *key, PyObject *value) {

@@ -3,6 +3,8 @@
 // A class declares them with `aliases={"old": "new"}`. The class layout keeps those that count in an immutable tuple,
 // and we look there only after a name turned out to be no field. Attributes are read through a Python property, which
 // tracers can follow. The generated __init__ gets a Python wrapper, for calls that bypass output_vectorcall.
+#include "aliases.hpp"
+
 #include "sealing.hpp"
 
 #include <vector>
@@ -41,25 +43,23 @@ void declare_aliases(PyTypeObject *type, const py::handle &declared) {
     py::handle(as_object(type)).attr(py::handle(aliases_key)) = py::dict(py::reinterpret_borrow<py::dict>(declared));
 }
 
-struct Declared {
+struct DeclaredAlias {
     py::object old, field, notice;
 };
 
 // Everything that the class and its bases declare, the nearest class first. A notice belongs to the class that declares
 // the alias: that of a library's base says nothing about a user's own aliases.
-static std::vector<Declared> declared_aliases(PyTypeObject *type) {
-    std::vector<Declared> found;
+static std::vector<DeclaredAlias> declared_aliases(PyTypeObject *type) {
+    std::vector<DeclaredAlias> found;
     for (py::handle base : py::reinterpret_borrow<py::tuple>(type->tp_mro)) {
         auto *base_type = reinterpret_cast<PyTypeObject *>(base.ptr());
-        PyObject *own = base_type->tp_flags & Py_TPFLAGS_HEAPTYPE
-                            ? PyDict_GetItemWithError(base_type->tp_dict, aliases_key)
-                            : nullptr;
+        PyObject *own = is_heap_type(base_type) ? PyDict_GetItemWithError(own_dict(base_type), aliases_key) : nullptr;
         if (!own) {
             continue;
         }
         auto declared = py::reinterpret_borrow<py::object>(own);
         check_aliases(base_type, declared);
-        PyObject *notice = PyDict_GetItemWithError(base_type->tp_dict, notice_key);
+        PyObject *notice = PyDict_GetItemWithError(own_dict(base_type), notice_key);
         auto held = notice ? py::reinterpret_borrow<py::object>(notice) : py::none();
         if (!held.is_none() && !PyCallable_Check(held.ptr())) {
             type_error(full_name(base_type) + ".__fastoutputs_alias_used__ must be callable, not " +
@@ -126,15 +126,9 @@ py::object without_alias_wrapper(const py::object &init) {
     return generated ? py::reinterpret_borrow<py::object>(generated) : init;
 }
 
-static void set_on(PyTypeObject *type, PyObject *name, PyObject *value) {
-    if (PyType_Type.tp_setattro(as_object(type), name, value) < 0) {  // past a metaclass of the user's
-        throw py::error_already_set();
-    }
-}
-
 // Has the generated __init__ of a class take the aliases of its parameters. True if the class changed.
-static bool fit_init(PyTypeObject *type, const std::vector<Declared> &declared) {
-    PyObject *own = PyDict_GetItemWithError(type->tp_dict, init_key);
+static bool fit_init(PyTypeObject *type, const std::vector<DeclaredAlias> &declared) {
+    PyObject *own = PyDict_GetItemWithError(own_dict(type), init_key);
     if (!own) {
         return false;
     }
@@ -147,7 +141,7 @@ static bool fit_init(PyTypeObject *type, const std::vector<Declared> &declared) 
         code.attr("co_argcount").cast<std::size_t>() + code.attr("co_kwonlyargcount").cast<std::size_t>();
     const py::tuple names = py::tuple(code.attr("co_varnames"))[py::slice(1, static_cast<Py_ssize_t>(parameters), 1)];
     py::dict renamed;
-    for (const Declared &alias : declared) {
+    for (const DeclaredAlias &alias : declared) {
         if (names.contains(alias.field) && !names.contains(alias.old) && !renamed.contains(alias.old)) {
             renamed[alias.old] = alias.field;
         }
@@ -169,7 +163,7 @@ static bool fit_properties(PyTypeObject *type, const py::tuple &aliases) {
     for (py::handle alias : aliases) {
         const auto parts = py::reinterpret_borrow<py::tuple>(alias);
         const py::object old = parts[0], made = property_of(py::make_tuple(old, parts[1]));
-        const auto found = py::reinterpret_borrow<py::object>(_PyType_Lookup(type, old.ptr()));
+        const auto found = py::reinterpret_borrow<py::object>(lookup(type, old.ptr()));
         // A Field is left behind by restore_inherited_defaults where no @dataclass has taken it.
         if (!found || is_alias_property(found.ptr()) || py::type::handle_of(found).is(field_class)) {
             wanted[old] = made;
@@ -179,7 +173,10 @@ static bool fit_properties(PyTypeObject *type, const py::tuple &aliases) {
             }
         }
     }
-    const py::dict own(py::handle(as_object(type)).attr("__dict__"));
+    const auto own = py::reinterpret_steal<py::dict>(PyDict_Copy(own_dict(type)));
+    if (!own) {
+        throw py::error_already_set();
+    }
     for (auto [name, value] : own) {
         if (is_alias_property(value.ptr()) && !wanted.contains(name)) {
             set_on(type, name.ptr(), nullptr);
@@ -189,34 +186,34 @@ static bool fit_properties(PyTypeObject *type, const py::tuple &aliases) {
     return changed;
 }
 
-bool read_aliases(PyTypeObject *type, Schema *schema) {
-    const std::vector<Declared> declared = declared_aliases(type);
-    if ((declared.empty() && !schema->aliases) || !make_init) {
+bool read_aliases(PyTypeObject *type, ClassLayout *layout) {
+    const std::vector<DeclaredAlias> declared = declared_aliases(type);
+    if ((declared.empty() && !layout->aliases) || !make_init) {
         return false;
     }
     const py::object fields = attribute_or_none(py::handle(as_object(type)), "__dataclass_fields__");
     py::dict found;
-    for (const Declared &alias : declared) {
-        const Py_ssize_t index = find_field(schema, alias.field.ptr());
+    for (const DeclaredAlias &alias : declared) {
+        const Py_ssize_t index = find_field(layout, alias.field.ptr());
         if (index >= 0 && !fields.contains(alias.old) && !found.contains(alias.old)) {
-            py::handle field = schema->fields[static_cast<std::size_t>(index)].name;  // which is interned
+            py::handle field = layout->place[static_cast<std::size_t>(index)].name;  // which is interned
             found[alias.old] = py::make_tuple(alias.old, field, alias.notice);
         }
     }
     py::tuple aliases(py::list(found.attr("values")()));
     Ref replaced;
     if (!found.empty()) {  // known first: should what follows fail, it is done again
-        replaced = Ref(std::exchange(schema->aliases, Py_NewRef(aliases.ptr())));
+        replaced = Ref(std::exchange(layout->aliases, Py_NewRef(aliases.ptr())));
     }
     bool changed = fit_properties(type, aliases);
     for (py::handle base : py::reinterpret_borrow<py::tuple>(type->tp_mro)) {
         auto *owner = reinterpret_cast<PyTypeObject *>(base.ptr());
-        if (PyType_IsSubtype(owner, runtime.model_output) && owner != runtime.model_output) {
+        if (PyType_IsSubtype(owner, model_output) && owner != model_output) {
             changed |= fit_init(owner, owner == type ? declared : declared_aliases(owner));
         }
     }
     if (found.empty()) {
-        replaced = Ref(std::exchange(schema->aliases, nullptr));
+        replaced = Ref(std::exchange(layout->aliases, nullptr));
     }
     return changed;
 }
@@ -250,23 +247,23 @@ static int notify(PyTypeObject *type, PyObject *alias) {
 }
 
 int use_alias(OutputObject *self, PyObject *name, bool as_key, Ref *field) {
-    if (schema_of(self)->count == 0) {
+    if (layout_of(self)->count == 0) {
         return 0;
     }
     Ref aliases, type = Ref::borrow(as_object(Py_TYPE(as_object(self))));
     {
         const ClassesLocked locked;
-        const Schema *schema = current_schema(self);
-        if (!schema) {
+        const ClassLayout *layout = current_layout(self);
+        if (!layout) {
             return -1;
         }
-        aliases = Ref::borrow(schema->aliases);
+        aliases = Ref::borrow(layout->aliases);
     }
     PyObject *alias = find_alias(aliases.get(), name);
     if (!alias) {
         return 0;
     }
-    if (as_key && raw_size(self)) {
+    if (as_key && inner_size(self)) {
         const int is_extra = PyDict_Contains(as_object(self), name);
         if (is_extra != 0) {
             return is_extra < 0 ? -1 : 2;
@@ -280,11 +277,11 @@ int note_alias(PyTypeObject *type, PyObject *old) {
     Ref aliases;
     {
         const ClassesLocked locked;
-        const Schema *schema = schema_of_class(type);
-        if (!schema) {
+        const ClassLayout *layout = layout_of_class(type);
+        if (!layout) {
             return -1;
         }
-        aliases = Ref::borrow(schema->aliases);
+        aliases = Ref::borrow(layout->aliases);
     }
     PyObject *alias = find_alias(aliases.get(), old);
     return alias ? notify(type, alias) : 0;
@@ -307,8 +304,8 @@ static PyObject *with_name(PyObject *names, Py_ssize_t index, PyObject *name) {
     return changed;
 }
 
-int rename_keywords(PyTypeObject *type, const Schema *schema, PyObject *given, Ref *renamed) {
-    Ref aliases = Ref::borrow(schema->aliases);
+int rename_keywords(PyTypeObject *type, const ClassLayout *layout, PyObject *given, Ref *renamed) {
+    Ref aliases = Ref::borrow(layout->aliases);
     for (Py_ssize_t i = 0; aliases && i < PyTuple_GET_SIZE(aliases.get()); i++) {
         PyObject *alias = PyTuple_GET_ITEM(aliases.get(), i);
         PyObject *old = PyTuple_GET_ITEM(alias, 0), *field = PyTuple_GET_ITEM(alias, 1);

@@ -1,6 +1,7 @@
 // ==, != and repr: the container's own, and compiled forms of what @dataclass generates.
-#include "layout.hpp"
-#include "ref.hpp"
+#include "compare_repr.hpp"
+
+#include "storage.hpp"
 
 namespace fastoutputs {
 
@@ -33,60 +34,48 @@ PyObject *output_richcompare(PyObject *left, PyObject *right, int op) {
     return PyBool_FromLong(op == Py_EQ ? same : !same);
 }
 
-static Py_ssize_t count_of(OutputObject *self) {
+// As value_at, but owned.
+static Ref take_value(OutputObject *self, Py_ssize_t offset) {
     const Locked locked(self);
-    return schema_of(self)->count;
+    return Ref::borrow(value_at(self, offset));
 }
 
-static Ref value_at(OutputObject *self, Py_ssize_t i) {
-    const Locked locked(self);
-    return Ref::borrow(row_of(self)[i]);
-}
-
-// The generated __eq__ of this Python version, field by field over the row.
-static PyObject *dataclass_eq(OutputObject *left, OutputObject *right) {
-    const Locked locked(left);
-    const Schema *schema = schema_of(left);
-    Ref held = Ref::borrow(as_object(left->schema));  // comparing may change the class
-    if (count_of(right) != schema->count) {
-        Py_RETURN_NOTIMPLEMENTED;
-    }
-#if PY_VERSION_HEX >= 0x030d0000
-    // self is other or self.a == other.a and self.b == other.b and ...: the last result as it is
+// self is other or self.a == other.a and self.b == other.b and ...: the last result as it is.
+static PyObject *compare_fields(OutputObject *left, OutputObject *right, const ClassLayout *layout) {
     if (left == right) {
         Py_RETURN_TRUE;
     }
     Ref result(Py_NewRef(Py_True));
-    for (Py_ssize_t i = 0; i < schema->count; i++) {
-        Ref a = value_at(left, i), b = value_at(right, i);
+    for (Py_ssize_t i = 0; i < layout->count; i++) {
+        Ref a = take_value(left, layout->place[i].offset), b = take_value(right, layout->place[i].offset);
         result = Ref(PyObject_RichCompare(a.get(), b.get(), Py_EQ));
-        if (!result) {
-            return nullptr;
-        }
-        if (i + 1 < schema->count) {
-            int equal = PyObject_IsTrue(result.get());
-            if (equal < 0) {
-                return nullptr;
-            }
-            if (!equal) {
-                break;
-            }
+        const int equal = !result ? -1 : i + 1 < layout->count ? PyObject_IsTrue(result.get()) : 1;
+        if (equal <= 0) {
+            return equal < 0 ? nullptr : result.release();
         }
     }
     return result.release();
-#else
+}
+
+static Ref fields_as_tuple(OutputObject *self, const ClassLayout *layout) {
+    Ref tuple(PyTuple_New(layout->count));
+    for (Py_ssize_t i = 0; tuple && i < layout->count; i++) {
+        PyTuple_SET_ITEM(tuple.get(), i, Py_NewRef(value_at(self, layout->place[i].offset)));
+    }
+    return tuple;
+}
+
+// The generated __eq__ of this Python version. Both are of one class.
+static PyObject *dataclass_eq(OutputObject *left, OutputObject *right) {
+    const Locked locked(left);
+    const ClassLayout *layout = layout_of(left);
+    Ref held = hold(layout);  // comparing may change the class
+    if (dataclass_eq_compares_fields) {
+        return compare_fields(left, right, layout);
+    }
     // (self.a, self.b, ...) == (other.a, other.b, ...)
-    Py_ssize_t count = schema->count;
-    Ref a(PyTuple_New(count)), b(PyTuple_New(count));
-    if (!a || !b) {
-        return nullptr;
-    }
-    for (Py_ssize_t i = 0; i < count; i++) {
-        PyTuple_SET_ITEM(a.get(), i, Py_NewRef(row_of(left, schema)[i]));
-        PyTuple_SET_ITEM(b.get(), i, Py_NewRef(row_of(right, schema)[i]));
-    }
-    return PyObject_RichCompare(a.get(), b.get(), Py_EQ);
-#endif
+    Ref a = fields_as_tuple(left, layout), b = fields_as_tuple(right, layout);
+    return a && b ? PyObject_RichCompare(a.get(), b.get(), Py_EQ) : nullptr;
 }
 
 // tp_richcompare of classes whose __eq__ is the generated one. Their != stays the container's.
@@ -95,7 +84,7 @@ PyObject *dataclass_richcompare(PyObject *left, PyObject *right, int op) {
         return output_richcompare(left, right, op);
     }
     if (Py_TYPE(left) != Py_TYPE(right)) {
-        // The generated __eq__ leaves it to the other side. A dict would read our raw dict, so it is asked
+        // The generated __eq__ leaves it to the other side. A dict would read our inner dict, so it is asked
         // here, where a slots-only output has its items, too.
         const richcmpfunc compare = Py_TYPE(right)->tp_richcompare;
         if (compare == PyDict_Type.tp_richcompare || compare == PyODict_Type.tp_richcompare) {
@@ -122,11 +111,7 @@ PyObject *output_repr(PyObject *op) {
     if (output_len(as_output(op)) == 0) {
         text = PyUnicode_FromFormat("%U()", name.get());
     } else {
-#if PY_VERSION_HEX >= 0x030c0000
-        Ref items(plain_dict(op));
-#else
-        Ref items(PyMapping_Items(op));
-#endif
+        Ref items(odict_repr_shows_dict ? plain_dict(op) : PyMapping_Items(op));
         text = items ? PyUnicode_FromFormat("%U(%R)", name.get(), items.get()) : nullptr;
     }
     Py_ReprLeave(op);
@@ -141,15 +126,15 @@ PyObject *dataclass_repr(PyObject *op) {
         return seen > 0 ? PyUnicode_FromString("...") : nullptr;
     }
     const Locked locked(op);
-    const Schema *schema = schema_of(self);
-    Ref held = Ref::borrow(as_object(self->schema));  // a repr may change the class
+    const ClassLayout *layout = layout_of(self);
+    Ref held = hold(layout);  // a repr may change the class
     Ref parts(PyList_New(0));
     Ref comma(PyUnicode_FromString(", "));
     bool whole = parts && comma;
-    for (Py_ssize_t i = 0; whole && i < schema->count; i++) {
-        Ref value = value_at(self, i);
+    for (Py_ssize_t i = 0; whole && i < layout->count; i++) {
+        Ref value = take_value(self, layout->place[i].offset);
         Ref shown(PyObject_Repr(value.get()));  // not by %R: a deep nest would take twice the stack
-        Ref part(shown ? PyUnicode_FromFormat("%U=%U", schema->fields[i].name, shown.get()) : nullptr);
+        Ref part(shown ? PyUnicode_FromFormat("%U=%U", layout->place[i].name, shown.get()) : nullptr);
         whole = part && PyList_Append(parts.get(), part.get()) == 0;
     }
     Ref inside(whole ? PyUnicode_Join(comma.get(), parts.get()) : nullptr);

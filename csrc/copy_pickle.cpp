@@ -7,19 +7,22 @@
 //
 // Pickles of the original, which call class(*field_values), are read, and so are older ones of ours:
 // a state of three dicts, for present fields, extra keys and plain attributes.
-#include "layout.hpp"
-#include "ref.hpp"
+#include "copy_pickle.hpp"
+
+#include "access.hpp"
 #include "rollback.hpp"
+#include "storage.hpp"
+#include "vars.hpp"
 
 namespace fastoutputs {
 
 static PyObject *present_fields(OutputObject *self) {
     const Locked locked(self);
     Ref fields(PyDict_New());
-    const Schema *schema = schema_of(self);
-    for (Py_ssize_t i = 0; fields && i < schema->count; i++) {
-        PyObject *value = row_of(self, schema)[i];
-        if (value != Py_None && PyDict_SetItem(fields.get(), schema->fields[i].name, value) < 0) {
+    const ClassLayout *layout = layout_of(self);
+    for (Py_ssize_t i = 0; fields && i < layout->count; i++) {
+        PyObject *value = value_at(self, layout->place[i].offset);
+        if (value != Py_None && PyDict_SetItem(fields.get(), layout->place[i].name, value) < 0) {
             return nullptr;
         }
     }
@@ -31,7 +34,7 @@ static PyObject *extra_items(OutputObject *self) {
     Ref extras(PyDict_New());
     ExtraCursor cursor;
     PyObject *key, *value;
-    while (extras && raw_size(self) && next_extra(self, &cursor, &key, &value)) {
+    while (extras && inner_size(self) && next_extra(self, layout_of(self), &cursor, &key, &value)) {
         Ref held_key = Ref::borrow(key), held = Ref::borrow(value);  // hashing a key may run any code
         if (PyDict_SetItem(extras.get(), key, value) < 0) {
             return nullptr;
@@ -46,7 +49,10 @@ static PyObject *copy_of_attributes(OutputObject *self) {
     return attributes ? PyDict_Copy(attributes.get()) : PyDict_New();
 }
 
-static PyObject *dict_new(PyTypeObject *type) { return PyDict_Type.tp_new(type, runtime.no_args, nullptr); }
+static PyObject *dict_new(PyTypeObject *type) {
+    Ref no_arguments(PyTuple_New(0));
+    return no_arguments ? PyDict_Type.tp_new(type, no_arguments.get(), nullptr) : nullptr;
+}
 
 static PyObject *output_setstate(PyObject *op, PyObject *state);
 
@@ -58,17 +64,17 @@ static PyObject *output_rebuild(PyObject *cls, PyObject *items) {
 }
 
 // Whether a dict given as the only argument is spread over the fields, by the original too, and nothing else happens.
-static bool takes_a_dict(PyTypeObject *type, const Schema *schema) {
-    if (type == runtime.model_output) {
+static bool takes_a_dict(PyTypeObject *type, const ClassLayout *layout) {
+    if (type == model_output) {
         return true;
     }
     // What is stored plainly is not frozen: the original cannot unpack a dict there.
-    if (!schema->compiled_init || !schema->unpacks_pairs || type->tp_setattro != output_setattro ||
-        schema->positional.empty() || schema->positional[0] != 0) {
+    if (!layout->compiled_init || !layout->unpacks_pairs || type->tp_setattro != output_setattro ||
+        layout->positional.empty() || layout->positional[0] != 0) {
         return false;
     }
-    for (Py_ssize_t i = 1; i < schema->count; i++) {  // with another default the dict would not be alone
-        if (schema->fields[i].initial != Py_None) {
+    for (Py_ssize_t i = 1; i < layout->count; i++) {  // with another default the dict would not be alone
+        if (layout->fields[i].initial != Py_None) {
             return false;
         }
     }
@@ -117,12 +123,12 @@ static int leads_to(PyObject *items, PyObject *wanted) {
 
 // The only argument of the constructor that makes this output again; items is a dict of our own.
 static PyObject *constructor_dict(OutputObject *self, PyObject *items) {
-    const Schema *schema = schema_of(self);
-    if (schema->count == 0 || row_of(self, schema)[0] != Py_None) {
+    const ClassLayout *layout = layout_of(self);
+    if (layout->count == 0 || value_at(self, layout->place[0].offset) != Py_None) {
         return Py_NewRef(items);
     }
     // Some releases of transformers leave the dict itself in a first field that the dict does not name.
-    Ref name = Ref::borrow(schema->fields[0].name), all(PyDict_New());
+    Ref name = Ref::borrow(layout->place[0].name), all(PyDict_New());
     const bool named = all && PyDict_SetItem(all.get(), name.get(), Py_None) == 0;
     return named && PyDict_Update(all.get(), items) == 0 ? all.release() : nullptr;
 }
@@ -130,7 +136,7 @@ static PyObject *constructor_dict(OutputObject *self, PyObject *items) {
 // 1 if the class of op has a __getstate__ of its own, else 0; -1 on error.
 static int has_getstate(PyObject *op) {
     Ref name(PyUnicode_InternFromString("__getstate__"));
-    return name ? _PyType_Lookup(Py_TYPE(op), name.get()) != _PyType_Lookup(&PyBaseObject_Type, name.get()) : -1;
+    return name ? lookup(Py_TYPE(op), name.get()) != lookup(&PyBaseObject_Type, name.get()) : -1;
 }
 
 // The instance dict as the original has it: all fields, and the plain attributes.
@@ -157,9 +163,9 @@ static PyObject *bare_and_state(PyObject *op, PyObject *items) {
 static PyObject *output_reduce(PyObject *op, PyObject *) {
     OutputObject *self = as_output(op);
     const Locked locked(op);
-    const Schema *schema = current_schema(self);
-    const bool by_dict = schema && schema->plain_reduce && takes_a_dict(Py_TYPE(op), schema);
-    Ref items(schema ? items_as_dict(self) : nullptr);
+    const ClassLayout *layout = current_layout(self);
+    const bool by_dict = layout && layout->plain_reduce && takes_a_dict(Py_TYPE(op), layout);
+    Ref items(layout ? items_as_dict(self) : nullptr);
     if (!items) {
         return nullptr;
     }
@@ -262,8 +268,8 @@ static int deepen(PyObject *items, PyObject *deepcopy, PyObject *memo) {
 // Items and attributes, even where an item and the attribute of its name differ. memo: None for a shallow copy.
 static PyObject *copy_or_deepcopy(PyObject *op, PyObject *memo) {
     OutputObject *self = as_output(op);
-    const Schema *schema = current_schema(self);
-    Ref copy(schema ? PyImport_ImportModule("copy") : nullptr);
+    const ClassLayout *layout = current_layout(self);
+    Ref copy(layout ? PyImport_ImportModule("copy") : nullptr);
     Ref reducers(copy ? PyObject_GetAttrString(copy.get(), "dispatch_table") : nullptr);
     if (!reducers) {
         return nullptr;
@@ -273,7 +279,7 @@ static PyObject *copy_or_deepcopy(PyObject *op, PyObject *memo) {
         return nullptr;
     }
     PyErr_Clear();
-    if (reducer || !schema->plain_reduce) {
+    if (reducer || !layout->plain_reduce) {
         return copy_by_reduce(op, memo, reducer.get(), copy.get());
     }
     Ref fields(present_fields(self)), extras(fields ? extra_items(self) : nullptr);
@@ -302,17 +308,6 @@ static PyObject *copy_or_deepcopy(PyObject *op, PyObject *memo) {
 
 static PyObject *output_dunder_copy(PyObject *op, PyObject *) { return copy_or_deepcopy(op, Py_None); }
 
-static PyObject *output_sizeof(PyObject *op, PyObject *) {
-    OutputObject *self = as_output(op);
-    Ref raw(PyObject_CallMethod(as_object(&PyDict_Type), "__sizeof__", "O", op));
-    if (!raw) {
-        return nullptr;
-    }
-    const Schema *schema = schema_of(self);
-    const Py_ssize_t size = schema->row_offset + schema->count * static_cast<Py_ssize_t>(sizeof(PyObject *));
-    return PyLong_FromSsize_t(PyLong_AsSsize_t(raw.get()) - Py_TYPE(op)->tp_basicsize + size);
-}
-
 PyMethodDef copy_methods[] = {
     {"copy", output_copy, METH_NOARGS, "copy($self, /)\n--\n\nA new output of the same class with the same items."},
     {"__copy__", output_dunder_copy, METH_NOARGS, "For copy.copy: a new output with the same items and attributes."},
@@ -320,7 +315,6 @@ PyMethodDef copy_methods[] = {
     {"__reduce__", output_reduce, METH_NOARGS, "For pickle and copy: how to make it again, here or with the original."},
     {"__setstate__", output_setstate, METH_O, "Take an instance dict, or the three dicts of an older pickle."},
     {"_rebuild", output_rebuild, METH_O | METH_CLASS, "For older pickles: an output made of three dicts."},
-    {"__sizeof__", output_sizeof, METH_NOARGS, "Bytes held: the instance, its row, its raw dict."},
     {nullptr, nullptr, 0, nullptr},
 };
 

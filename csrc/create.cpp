@@ -1,14 +1,19 @@
-// Construction: binding arguments without building a tuple or a dict of them, defaults, and the
-// hand-over for a mapping or pairs given as the only first field.
+// Binds arguments without building a tuple or a dict of them, fills in defaults, and unpacks a mapping or pairs passed
+// as the only argument.
 //
-// Whatever this file does not bind exactly as the generated __init__ would goes to that __init__,
-// which then gives the right result or the right error.
-#include "layout.hpp"
-#include "ref.hpp"
+// The fast path handles exactly what the dataclass-generated __init__ would do. For anything else we call that
+// __init__, so that results and error messages are Python's own.
+#include "create.hpp"
+
+#include "access.hpp"
+#include "aliases.hpp"
+#include "memory.hpp"
+#include "storage.hpp"
+
+#include <algorithm>
+#include <array>
 
 namespace fastoutputs {
-
-FASTOUTPUTS_THREAD_LOCAL bool slots_only = false;
 
 // --- the first field -----------------------------------------------------------------------------
 
@@ -68,7 +73,7 @@ static int set_item(OutputObject *self, PyObject *key, PyObject *value) {
 
 static int set_pair(OutputObject *self, PyObject *key, PyObject *value) {
     // The original sets the attribute, and then the item unless it is None.
-    if ((value == Py_None || schema_of(self)->own_setattr) && PyObject_SetAttr(as_object(self), key, value) < 0) {
+    if ((value == Py_None || layout_of(self)->own_setattr) && PyObject_SetAttr(as_object(self), key, value) < 0) {
         return -1;
     }
     return value == Py_None ? 0 : set_item(self, key, value);
@@ -78,9 +83,9 @@ static int set_pair(OutputObject *self, PyObject *key, PyObject *value) {
 // Called when the first field is the only one that is there.
 static int unpack_first(OutputObject *self) {
     const Locked locked(self);
-    Ref first = Ref::borrow(row_of(self)[0]);
+    Ref first = Ref::borrow(value_at(self, layout_of(self)->place[0].offset));
     PyTypeObject *type = Py_TYPE(first.get());
-    if (!schema_of(self)->unpacks_pairs && !PyDict_Check(first.get())) {
+    if (!layout_of(self)->unpacks_pairs && !PyDict_Check(first.get())) {
         return 0;
     }
     if (!type->tp_iter && !PySequence_Check(first.get())) {
@@ -100,7 +105,7 @@ static int unpack_first(OutputObject *self) {
         }
         return -1;
     }
-    if (store_field(self, 0, Py_None) < 0) {
+    if (store_field(self, layout_of(self), 0, Py_None) < 0) {
         return -1;
     }
     for (bool at_start = true;; at_start = false) {
@@ -110,7 +115,7 @@ static int unpack_first(OutputObject *self) {
         }
         if (!is_pair(element.get())) {
             if (at_start) {
-                return set_item(self, schema_of(self)->fields[0].name, first.get());
+                return set_item(self, layout_of(self)->place[0].name, first.get());
             }
             PyErr_Format(PyExc_ValueError, "Cannot set key/value for %S. It needs to be a tuple (key, value).",
                          element.get());
@@ -124,12 +129,12 @@ static int unpack_first(OutputObject *self) {
     }
 }
 
-static bool only_first_is_present(PyObject *const *row, Py_ssize_t count) {
-    if (count == 0 || row[0] == Py_None) {
+static bool only_first_is_present(const OutputObject *self, const ClassLayout *layout) {
+    if (layout->count == 0 || value_at(self, layout->place[0].offset) == Py_None) {
         return false;
     }
-    for (Py_ssize_t i = 1; i < count; i++) {
-        if (row[i] != Py_None) {
+    for (Py_ssize_t i = 1; i < layout->count; i++) {
+        if (value_at(self, layout->place[i].offset) != Py_None) {
             return false;
         }
     }
@@ -140,13 +145,14 @@ static bool only_first_is_present(PyObject *const *row, Py_ssize_t count) {
 PyObject *output_post_init(PyObject *op, PyObject *) {
     OutputObject *self = as_output(op);
     const Locked locked(op);
-    if (!self->schema && !seal(Py_TYPE(op))) {
+    if (!current_layout(self)) {
         return nullptr;
     }
-    if (schema_of(self)->count == 0) {
+    const ClassLayout *layout = layout_of(self);
+    if (layout->count == 0) {
         return PyErr_Format(PyExc_ValueError, "%s has no fields.", Py_TYPE(op)->tp_name);
     }
-    if (only_first_is_present(row_of(self), schema_of(self)->count) && unpack_first(self) < 0) {
+    if (only_first_is_present(self, layout) && unpack_first(self) < 0) {
         return nullptr;
     }
     Py_RETURN_NONE;
@@ -154,9 +160,22 @@ PyObject *output_post_init(PyObject *op, PyObject *) {
 
 // --- the constructor -----------------------------------------------------------------------------
 
-// What type.__call__ does, with the defaults of fields that __init__ does not set.
-static PyObject *construct_by_init(PyTypeObject *type, Schema *schema, PyObject *const *args, Py_ssize_t nargs,
-                                   PyObject *kwnames) {
+// Before __init__: fields that are no parameters get their defaults, which the class attribute would give otherwise.
+static int fill_other_defaults(OutputObject *self) {
+    const ClassLayout *layout = layout_of(self);
+    Ref held = Ref::borrow(as_object(Py_TYPE(as_object(self))));
+    for (Py_ssize_t i = 0; layout->fills_defaults && i < layout->count; i++) {
+        const Field &field = layout->fields[static_cast<std::size_t>(i)];
+        Ref initial = Ref::borrow(field.is_parameter ? nullptr : field.initial);
+        if (initial && store_field(self, layout, i, initial.get()) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+// What type.__call__ does.
+static PyObject *construct_by_init(PyTypeObject *type, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames) {
     Ref positional(PyTuple_New(nargs));
     Ref keywords(kwnames ? PyDict_New() : nullptr);
     if (!positional || (kwnames && !keywords)) {
@@ -174,116 +193,133 @@ static PyObject *construct_by_init(PyTypeObject *type, Schema *schema, PyObject 
     if (!made || !PyObject_TypeCheck(made.get(), type)) {
         return made.release();  // a __new__ of the user's may return anything
     }
-    for (Py_ssize_t i = 0; schema->fills_defaults && i < schema->count; i++) {
-        const Field &field = schema->fields[i];
-        if (!field.is_parameter && field.initial && store_field(as_output(made.get()), i, field.initial) < 0) {
-            return nullptr;
-        }
-    }
-    if (Py_TYPE(made.get())->tp_init(made.get(), positional.get(), keywords.get()) < 0) {
+    if (fill_other_defaults(as_output(made.get())) < 0 ||
+        Py_TYPE(made.get())->tp_init(made.get(), positional.get(), keywords.get()) < 0) {
         return nullptr;
     }
     return made.release();
 }
 
+// A new output with these values, each at its offset. Whatever else may run Python code was done before, so that nobody
+// finds an output that is half made.
+static PyObject *assemble(PyTypeObject *type, const ClassLayout *layout, PyObject *const *values,
+                          const Py_ssize_t *offsets, Py_ssize_t count) {
+    OutputObject *self = new_bare_output(type, layout);
+    if (!self) {
+        return nullptr;
+    }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        *slot_at(self, offsets[i]) = Py_NewRef(values[i]);
+    }
+    add_none_references(layout->field_slots - count);
+    self->inner_dict = layout->fills_inner_dict && !slots_only ? InnerDict::filled : InnerDict::unused;
+    const bool is_whole =
+        (!only_first_is_present(self, layout) || unpack_first(self) == 0) &&
+        (self->inner_dict != InnerDict::filled || inner_size(self) || fill_inner_dict(self, layout) == 0);
+    if (!is_whole) {
+        Py_DECREF(self);
+        return nullptr;
+    }
+    return as_object(self);
+}
+
+// Which fields got an argument.
 struct Given {
     std::uint64_t bits[most_bound / 64] = {};
     void add(std::size_t i) { bits[i / 64] |= std::uint64_t{1} << (i % 64); }
     bool has(std::size_t i) const { return bits[i / 64] >> (i % 64) & 1; }
 };
 
-// Sets what was not given and has a default other than None. Runs factories, which may run any code.
-static int fill_defaults(OutputObject *self, const Schema *schema, const Given &given) {
-    for (Py_ssize_t i = 0; i < schema->count; i++) {
-        const Field &field = schema->fields[i];
-        const bool stays_none = !field.factory && (!field.initial || field.initial == Py_None);
-        if (stays_none || given.has(static_cast<std::size_t>(i))) {
+static bool lacks_a_required_field(const ClassLayout *layout, const Given &given) {
+    for (std::size_t i = 0; i < layout->fields.size(); i++) {
+        const Field &field = layout->fields[i];
+        if (field.is_parameter && !field.initial && !field.factory && !given.has(i)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// With the values of fields that got no argument and have a default other than None. offsets has room for them.
+FASTOUTPUTS_OUT_OF_LINE static PyObject *assemble_with_defaults(PyTypeObject *type, const ClassLayout *layout,
+                                                                PyObject *const *args, Py_ssize_t *offsets,
+                                                                Py_ssize_t count, const Given &given) {
+    std::array<PyObject *, most_bound> values;
+    Ref defaults(PyList_New(0));  // owns the new ones, and nobody can find it
+    if (!defaults) {
+        return nullptr;
+    }
+    PyObject_GC_UnTrack(defaults.get());
+    std::copy(args, args + count, values.begin());
+    for (std::size_t i = 0; i < layout->fields.size(); i++) {
+        const Field &field = layout->fields[i];
+        Ref factory = Ref::borrow(field.factory), initial = Ref::borrow(field.initial);
+        if (given.has(i) || (!factory && (!initial || initial.get() == Py_None))) {
             continue;
         }
-        Ref value = field.factory ? Ref(PyObject_CallNoArgs(field.factory)) : Ref::borrow(field.initial);
-        if (!value) {
-            return -1;
+        Ref value = factory ? Ref(PyObject_CallNoArgs(factory.get())) : std::move(initial);
+        if (!value || PyList_Append(defaults.get(), value.get()) < 0) {
+            return nullptr;
         }
-        Ref replaced(exchange_slot(&row_of(self, schema)[i], value.release()));
+        values[static_cast<std::size_t>(count)] = value.get();
+        offsets[count++] = layout->place[i].offset;
     }
-    return 0;
+    return assemble(type, layout, values.data(), offsets, count);
 }
 
 // For a call with a keyword that names no field: it may be an alias.
-FASTOUTPUTS_OUT_OF_LINE static PyObject *construct_by_aliases(PyTypeObject *type, Schema *schema, PyObject *const *args,
-                                                              Py_ssize_t nargs, PyObject *kwnames) {
+FASTOUTPUTS_OUT_OF_LINE static PyObject *construct_by_aliases(PyTypeObject *type, const ClassLayout *layout,
+                                                              PyObject *const *args, Py_ssize_t nargs,
+                                                              PyObject *kwnames) {
     Ref renamed;
-    const int found = rename_keywords(type, schema, kwnames, &renamed);
+    const int found = rename_keywords(type, layout, kwnames, &renamed);
     if (found < 0) {
         return nullptr;
     }
     return found ? output_vectorcall(as_object(type), args, static_cast<std::size_t>(nargs), renamed.get())
-                 : construct_by_init(type, schema, args, nargs, kwnames);
+                 : construct_by_init(type, args, nargs, kwnames);
 }
 
 PyObject *output_vectorcall(PyObject *cls, PyObject *const *args, std::size_t nargsf, PyObject *kwnames) {
     auto *type = reinterpret_cast<PyTypeObject *>(cls);
     const ClassesLocked locked;
-    Schema *schema = schema_of_class(type);
-    if (!schema) {
+    const ClassLayout *layout = layout_of_class(type);
+    if (!layout) {
         return nullptr;
     }
     const Py_ssize_t nargs = PyVectorcall_NARGS(nargsf);
     const Py_ssize_t nkeywords = kwnames ? PyTuple_GET_SIZE(kwnames) : 0;
-    if (!schema->compiled_init || nargs > static_cast<Py_ssize_t>(schema->positional.size()) ||
-        nkeywords > most_bound) {
-        return construct_by_init(type, schema, args, nargs, kwnames);
+    if (!layout->compiled_init || nargs > layout->most_positional || nargs + nkeywords > layout->count) {
+        return construct_by_init(type, args, nargs, kwnames);
     }
-    // First all names are resolved, so that a wrong call leaves no object behind.
-    std::uint16_t target[most_bound];
+    // First all names are resolved: a wrong call leaves no object behind, and code that the allocation runs may change
+    // the class.
+    Py_ssize_t offsets[most_bound];
     Given given;
     for (Py_ssize_t i = 0; i < nargs; i++) {
-        given.add(schema->positional[static_cast<std::size_t>(i)]);
+        const Py_ssize_t index = layout->positional[static_cast<std::size_t>(i)];
+        offsets[i] = layout->place[index].offset;
+        given.add(static_cast<std::size_t>(index));
     }
     for (Py_ssize_t i = 0; i < nkeywords; i++) {
-        PyObject *name = PyTuple_GET_ITEM(kwnames, i);
-        Py_ssize_t index = PyUnicode_CheckExact(name) ? find_field(schema, name) : -1;
-        const auto field = static_cast<std::size_t>(index);
-        if (index < 0 || !(schema->takes_all_fields || schema->fields[field].is_parameter) ||
+        const Bucket *bucket = find_bucket(layout, PyTuple_GET_ITEM(kwnames, i));
+        const auto field = static_cast<std::size_t>(bucket ? bucket->index : 0);
+        if (!bucket || !(layout->takes_all_fields || layout->fields[field].is_parameter) ||
             (nargs && given.has(field))) {
-            return construct_by_aliases(type, schema, args, nargs, kwnames);
+            return construct_by_aliases(type, layout, args, nargs, kwnames);
         }
-        if (schema->fills_defaults) {
+        if (layout->fills_defaults) {
             given.add(field);
         }
-        target[i] = static_cast<std::uint16_t>(index);
+        offsets[nargs + i] = bucket->offset;
     }
-    if (schema->fills_defaults) {
-        for (std::size_t i = 0; i < schema->fields.size(); i++) {
-            const Field &field = schema->fields[i];
-            if (field.is_parameter && !field.initial && !field.factory && !given.has(i)) {
-                return construct_by_init(type, schema, args, nargs, kwnames);
-            }
-        }
+    if (!layout->fills_defaults) {
+        return assemble(type, layout, args, offsets, nargs + nkeywords);
     }
-
-    PyObject *op = new_bare_output(type, schema);
-    if (!op) {
-        return nullptr;
+    if (lacks_a_required_field(layout, given)) {
+        return construct_by_init(type, args, nargs, kwnames);
     }
-    OutputObject *self = as_output(op);
-    PyObject **row = row_of(self, schema);
-    for (Py_ssize_t i = 0; i < nargs; i++) {
-        row[schema->positional[static_cast<std::size_t>(i)]] = Py_NewRef(args[i]);
-    }
-    for (Py_ssize_t i = 0; i < nkeywords; i++) {
-        row[target[i]] = Py_NewRef(args[nargs + i]);
-    }
-    add_none_references(schema->count - nargs - nkeywords);
-    auto is_in_step = [=] { return raw_size(self) > 0 && raw_size(self) >= count_present(self); };
-    const bool is_whole = (!schema->fills_defaults || fill_defaults(self, schema, given) == 0) &&
-                          (!only_first_is_present(row, schema->count) || unpack_first(self) == 0) &&
-                          (!schema->mirror_dict || slots_only || is_in_step() || fill_raw(self) == 0);
-    if (!is_whole) {
-        Py_DECREF(op);
-        return nullptr;
-    }
-    return op;
+    return assemble_with_defaults(type, layout, args, offsets, nargs + nkeywords, given);
 }
 
 // ModelOutput.__init__: of the base itself, and of subclasses whose own __init__ calls super().

@@ -1,4 +1,5 @@
 // Whether a method is the one that @dataclass generates, so that compiled code may stand for it.
+#include "create.hpp"
 #include "sealing.hpp"
 
 #include <algorithm>
@@ -8,13 +9,21 @@ namespace fastoutputs {
 
 static bool same_name(const py::object &left, PyObject *right) { return PyUnicode_Compare(left.ptr(), right) == 0; }
 
-static py::object defining_class(PyTypeObject *type, const char *name) {
+// What a name is found to be in a class and its bases, and which of them has it.
+struct Found {
+    PyTypeObject *owner = nullptr;
+    py::object value;
+};
+
+static Found find(PyTypeObject *type, const char *name) {
     for (py::handle base : py::reinterpret_borrow<py::tuple>(type->tp_mro)) {
-        if (base.attr("__dict__").contains(name)) {
-            return py::reinterpret_borrow<py::object>(base);
+        auto *owner = reinterpret_cast<PyTypeObject *>(base.ptr());
+        PyObject *value = is_heap_type(owner) ? PyDict_GetItemString(own_dict(owner), name) : nullptr;
+        if (value && value == lookup(type, name)) {
+            return {owner, py::reinterpret_borrow<py::object>(value)};
         }
     }
-    return py::none();
+    return {};
 }
 
 // Whether a function stands in the file of that one, where dataclasses, or reprlib, makes its guards against recursion.
@@ -43,71 +52,68 @@ py::object generated_code(py::object method, const char *name) {
         return py::none();
     }
     py::object code = method.attr("__code__");
-#if PY_VERSION_HEX >= 0x030b0000
-    const std::string expected = std::string("__create_fn__.<locals>.") + name;
-    const bool generated = code.attr("co_qualname").cast<std::string>() == expected;
-#else
-    (void)name;
-    const bool generated =
-        code.attr("co_filename").cast<std::string>() == "<string>" && code.attr("co_firstlineno").cast<int>() == 2;
-#endif
+    const bool generated = code_has_qualname ? code.attr("co_qualname").cast<std::string>() ==
+                                                   std::string("__create_fn__.<locals>.") + name
+                                             : code.attr("co_filename").cast<std::string>() == "<string>" &&
+                                                   code.attr("co_firstlineno").cast<int>() == 2;
     return generated ? code : py::none();
 }
 
-// Whether __eq__ or __repr__ is generated over exactly the fields of the schema.
-bool is_generated_over_fields(PyTypeObject *type, const Schema *schema, const char *method, const char *flag) {
-    py::object owner = defining_class(type, method);
-    if (owner.is_none() || attribute_or_none(owner, "__dataclass_fields__").is_none() ||
-        generated_code(owner.attr("__dict__")[method], method).is_none()) {
+// Whether __eq__ or __repr__ is generated over exactly the fields of the layout.
+bool is_generated_over_fields(PyTypeObject *type, const ClassLayout *layout, const char *method, const char *flag) {
+    const Found found = find(type, method);
+    const py::handle owner(as_object(found.owner));
+    if (!owner || attribute_or_none(owner, "__dataclass_fields__").is_none() ||
+        generated_code(found.value, method).is_none()) {
         return false;
     }
     py::tuple declared = py::module_::import("dataclasses").attr("fields")(owner);
-    if (declared.size() != schema->fields.size()) {
+    if (declared.size() != layout->fields.size()) {
         return false;
     }
     for (std::size_t i = 0; i < declared.size(); i++) {
         py::handle field = declared[i];
-        if (!field.attr(flag).cast<bool>() || !same_name(field.attr("name"), schema->fields[i].name)) {
+        if (!field.attr(flag).cast<bool>() || !same_name(field.attr("name"), layout->place[i].name)) {
             return false;
         }
     }
     return true;
 }
 
-bool is_frozen(const py::object &cls) {
+bool is_frozen(py::handle cls) {
     py::object parameters = attribute_or_none(cls, "__dataclass_params__");
     return !parameters.is_none() && parameters.attr("frozen").cast<bool>();
 }
 
 // Whether output_vectorcall does exactly what calling the class would do.
-bool has_compiled_init(PyTypeObject *type, const Schema *schema, bool stores_plainly) {
+bool has_compiled_init(PyTypeObject *type, const ClassLayout *layout, bool stores_plainly) {
     if (type->tp_new != PyDict_Type.tp_new || !is_inherited_from_base(type, "__post_init__") ||
-        Py_TYPE(type)->tp_call != PyType_Type.tp_call || schema->count == 0 || schema->count > most_bound) {
+        Py_TYPE(type)->tp_call != PyType_Type.tp_call || layout->count == 0 || layout->count > most_bound) {
         return false;
     }
-    py::object owner = defining_class(type, "__init__");
-    if (owner.is_none() || !(stores_plainly || is_frozen(owner))) {
+    const Found found = find(type, "__init__");
+    if (!found.owner || !(stores_plainly || is_frozen(py::handle(as_object(found.owner))))) {
         return false;
     }
-    py::object code = generated_code(owner.attr("__dict__")["__init__"], "__init__");
+    py::object code = generated_code(found.value, "__init__");
     if (code.is_none()) {
         return false;
     }
     std::vector<PyObject *> parameters;
-    parameters.reserve(schema->fields.size());
-    for (std::uint16_t index : schema->positional) {
-        parameters.push_back(schema->fields[index].name);
+    parameters.reserve(layout->fields.size());
+    for (Py_ssize_t index : layout->positional) {
+        parameters.push_back(layout->place[static_cast<std::size_t>(index)].name);
     }
     const std::size_t positional = parameters.size();
-    for (std::size_t i = 0; i < schema->fields.size(); i++) {
-        const Field &field = schema->fields[i];
+    for (std::size_t i = 0; i < layout->fields.size(); i++) {
+        const Field &field = layout->fields[i];
         if (field.is_shadowed) {
             return false;
         }
-        const bool by_position =
-            std::find(schema->positional.begin(), schema->positional.end(), i) != schema->positional.end();
+        const bool by_position = std::find(layout->positional.begin(), layout->positional.end(),
+                                           static_cast<Py_ssize_t>(i)) != layout->positional.end();
         if (field.is_parameter && !by_position) {
-            parameters.push_back(field.name);
+            parameters.push_back(layout->place[i].name);
         }
     }
     py::tuple names = code.attr("co_varnames");

@@ -10,9 +10,7 @@
 // tests/test_threads.py runs without the GIL where there is such a Python.
 #pragma once
 
-#include <Python.h>
-
-#include <utility>
+#include "cpython.hpp"
 
 #ifdef Py_GIL_DISABLED
 #include <atomic>
@@ -63,8 +61,6 @@ inline PyObject *exchange_slot(PyObject **slot, PyObject *value) {
     return old;
 }
 
-inline unsigned int version_tag(PyTypeObject *type) { return _Py_atomic_load_uint_relaxed(&type->tp_version_tag); }
-
 #else
 
 struct Locked {
@@ -77,7 +73,6 @@ template <typename Value>
 using Shared = Value;
 
 inline PyObject *exchange_slot(PyObject **slot, PyObject *value) { return std::exchange(*slot, value); }
-inline unsigned int version_tag(PyTypeObject *type) { return type->tp_version_tag; }
 
 #endif
 

@@ -1,10 +1,19 @@
 // The type ModelOutput itself: which function of which file stands in which slot.
-#include "layout.hpp"
-#include "ref.hpp"
+#include "model_output.hpp"
+
+#include "access.hpp"
+#include "compare_repr.hpp"
+#include "copy_pickle.hpp"
+#include "create.hpp"
+#include "memory.hpp"
+#include "sealing.hpp"
+#include "vars.hpp"
+#include "views.hpp"
 
 namespace fastoutputs {
 
-Runtime runtime;
+PyTypeObject *model_output;
+PyObject *mutation_error;
 #ifdef Py_GIL_DISABLED
 PyObject *classes_lock;
 #endif
@@ -24,17 +33,8 @@ static PyMethodDef own_methods[] = {
     {nullptr, nullptr, 0, nullptr},
 };
 
-#if FASTOUTPUTS_MANAGED_DICT
-// Counted from the end of the instance, as CPython does for its own classes.
-constexpr Py_ssize_t place_of_dict = -size_for_python - static_cast<Py_ssize_t>(3 * sizeof(PyObject *));
-constexpr unsigned long dict_flag = Py_TPFLAGS_MANAGED_DICT;
-#else
-constexpr Py_ssize_t place_of_dict = offsetof(OutputObject, attributes_in_place);
-constexpr unsigned long dict_flag = 0;
-#endif
-
 static PyMemberDef members[] = {
-    {"__dictoffset__", T_PYSSIZET, place_of_dict, READONLY, nullptr},
+    {"__dictoffset__", T_PYSSIZET, offset_of_dict, READONLY, nullptr},
     {"__weaklistoffset__", T_PYSSIZET, offsetof(OutputObject, weakrefs), READONLY, nullptr},
     {nullptr, 0, 0, 0, nullptr},
 };
@@ -42,11 +42,11 @@ static PyMemberDef members[] = {
 static int add_methods(const PyMethodDef *methods) {
     for (; methods->ml_name; methods++) {  // NOLINT(clang-analyzer-security.ArrayBound): the last has no name
         auto *definition = const_cast<PyMethodDef *>(methods);
-        Ref method(methods->ml_flags & METH_CLASS ? PyDescr_NewClassMethod(runtime.model_output, definition)
-                                                  : PyDescr_NewMethod(runtime.model_output, definition));
+        Ref method(methods->ml_flags & METH_CLASS ? PyDescr_NewClassMethod(model_output, definition)
+                                                  : PyDescr_NewMethod(model_output, definition));
         // By setattr, not by the spec: __setattr__ must count as Python's own, or object.__setattr__,
         // which a frozen dataclass calls, would refuse to pass over it.
-        if (!method || PyObject_SetAttrString(as_object(runtime.model_output), methods->ml_name, method.get()) < 0) {
+        if (!method || PyObject_SetAttrString(as_object(model_output), methods->ml_name, method.get()) < 0) {
             return -1;
         }
     }
@@ -60,14 +60,12 @@ int prepare_model_output(PyObject *module) {
         return -1;
     }
 #endif
-    runtime.no_args = PyTuple_New(0);
-    runtime.mutation_error =
+    mutation_error =
         PyErr_NewExceptionWithDoc("fastoutputs.OutputMutationError",
                                   "A dict operation that would delete keys of an output, or change many at once.\n\n"
                                   "A TypeError, so that code which tries and falls back to a plain dict does so.",
                                   PyExc_TypeError, nullptr);
-    if (!runtime.no_args || !runtime.mutation_error || prepare_collector() < 0 || prepare_views() < 0 ||
-        prepare_attributes() < 0 || prepare_bases() < 0 || prepare_sealing() < 0) {
+    if (!mutation_error || prepare_views() < 0 || prepare_vars() < 0 || prepare_sealing() < 0) {
         return -1;
     }
     PyType_Slot slots[] = {
@@ -89,23 +87,23 @@ int prepare_model_output(PyObject *module) {
         {Py_nb_or, reinterpret_cast<void *>(output_or)},
         {Py_nb_inplace_or, reinterpret_cast<void *>(output_refuse_in_place_or)},
         {Py_tp_members, members},
-        {Py_tp_getset, attribute_getset},
+        {Py_tp_getset, vars_getset},
         {0, nullptr},
     };
-    PyType_Spec spec = {"fastoutputs.ModelOutput", size_for_python, 0,
+    PyType_Spec spec = {"fastoutputs.ModelOutput", sizeof(OutputObject), 0,
                         Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC | dict_flag, slots};
     Ref bases(PyTuple_Pack(1, &PyDict_Type));
-    runtime.model_output =
-        bases ? reinterpret_cast<PyTypeObject *>(PyType_FromSpecWithBases(&spec, bases.get())) : nullptr;
-    if (!runtime.model_output || add_methods(own_methods) < 0 || add_methods(access_methods) < 0 ||
+    model_output = bases ? reinterpret_cast<PyTypeObject *>(PyType_FromSpecWithBases(&spec, bases.get())) : nullptr;
+    if (!model_output || add_methods(own_methods) < 0 || add_methods(access_methods) < 0 ||
         add_methods(view_methods) < 0 || add_methods(copy_methods) < 0) {
         return -1;
     }
+    private_slot(model_output) = Py_NewRef(as_object(no_fields));
     note_own_methods();
-    Py_INCREF(runtime.model_output);
-    Py_INCREF(runtime.mutation_error);
-    if (PyModule_AddObject(module, "ModelOutput", as_object(runtime.model_output)) < 0 ||
-        PyModule_AddObject(module, "OutputMutationError", runtime.mutation_error) < 0) {
+    Py_INCREF(model_output);
+    Py_INCREF(mutation_error);
+    if (PyModule_AddObject(module, "ModelOutput", as_object(model_output)) < 0 ||
+        PyModule_AddObject(module, "OutputMutationError", mutation_error) < 0) {
         return -1;
     }
     return 0;

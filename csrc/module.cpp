@@ -2,7 +2,10 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
-#include "layout.hpp"
+#include "aliases.hpp"
+#include "model_output.hpp"
+#include "sealing.hpp"
+#include "storage.hpp"
 
 #include <map>
 #include <string>
@@ -16,8 +19,8 @@ namespace {
 // same.
 PyStructSequence_Field layout_fields[] = {
     {"fields", "Field names, in declared order."},
-    {"offset", "Bytes from the start of an instance to its first field slot."},
-    {"mirror_dict", "Whether new instances keep their dict storage in step."},
+    {"offsets", "Bytes from the start of an instance to the slot of each field."},
+    {"mirror_dict", "Whether new instances keep their inner dict in sync."},
     {"compiled_init", "Whether calling the class runs no Python code."},
     {"aliases", "Pairs of an alias that counts in the class and the field that it means."},
     {nullptr, nullptr},
@@ -28,39 +31,40 @@ PyTypeObject *layout_type;
 
 py::object layout_of(py::type cls) {
     auto *type = reinterpret_cast<PyTypeObject *>(cls.ptr());
-    if (!PyType_IsSubtype(type, fo::runtime.model_output)) {
+    if (!PyType_IsSubtype(type, fo::model_output)) {
         throw py::type_error("layout() takes a subclass of ModelOutput, not " + py::repr(cls).cast<std::string>());
     }
     const fo::ClassesLocked locked;
-    fo::Schema *schema = fo::schema_of_class(type);
-    if (!schema) {
+    fo::ClassLayout *layout = fo::layout_of_class(type);
+    if (!layout) {
         throw py::error_already_set();
     }
-    py::tuple names(schema->fields.size());
-    for (std::size_t i = 0; i < schema->fields.size(); i++) {
-        names[i] = py::reinterpret_borrow<py::object>(schema->fields[i].name);
+    py::tuple names(layout->places.size()), offsets(layout->places.size());
+    for (std::size_t i = 0; i < layout->places.size(); i++) {
+        names[i] = py::reinterpret_borrow<py::object>(layout->place[i].name);
+        offsets[i] = layout->place[i].offset;
     }
-    auto known = schema->aliases ? py::reinterpret_borrow<py::tuple>(schema->aliases) : py::tuple();
+    auto known = layout->aliases ? py::reinterpret_borrow<py::tuple>(layout->aliases) : py::tuple();
     py::tuple aliases(known.size());
     for (std::size_t i = 0; i < known.size(); i++) {
         auto alias = py::reinterpret_borrow<py::tuple>(known[i]);
         aliases[i] = py::make_tuple(alias[0], alias[1]);
     }
-    auto layout = py::reinterpret_steal<py::object>(PyStructSequence_New(layout_type));
-    if (!layout) {
+    auto described = py::reinterpret_steal<py::object>(PyStructSequence_New(layout_type));
+    if (!described) {
         throw py::error_already_set();
     }
-    py::object parts[] = {names, py::int_(schema->row_offset), py::bool_(schema->mirror_dict),
-                          py::bool_(schema->compiled_init), aliases};
+    py::object parts[] = {names, offsets, py::bool_(layout->fills_inner_dict), py::bool_(layout->compiled_init),
+                          aliases};
     for (Py_ssize_t i = 0; i < 5; i++) {
-        PyStructSequence_SetItem(layout.ptr(), i, parts[i].release().ptr());
+        PyStructSequence_SetItem(described.ptr(), i, parts[i].release().ptr());
     }
-    return layout;
+    return described;
 }
 
 void alias_used(py::type cls, const py::str &alias) {
     auto *type = reinterpret_cast<PyTypeObject *>(cls.ptr());
-    if (!PyType_IsSubtype(type, fo::runtime.model_output)) {
+    if (!PyType_IsSubtype(type, fo::model_output)) {
         throw py::type_error("alias_used() takes a subclass of ModelOutput, not " + py::repr(cls).cast<std::string>());
     }
     if (fo::note_alias(type, alias.ptr()) < 0) {
@@ -72,11 +76,6 @@ bool set_slots_only(bool enabled) {
     bool before = fo::slots_only;
     fo::slots_only = enabled;
     return before;
-}
-
-void set_subclass_hook(py::function hook) {
-    const fo::ClassesLocked locked;
-    Py_XDECREF(std::exchange(fo::runtime.subclass_hook, hook.release().ptr()));
 }
 
 std::map<std::string, std::string> build_info() {
@@ -126,8 +125,16 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
         "set_twin", [](const char *name, py::function function) { fo::set_twin(name, function.ptr()); },
         py::arg("name"), py::arg("function"),
         "Let this method of ModelOutput read as a Python function; what the interpreter runs stays compiled.");
-    m.def("set_subclass_hook", &set_subclass_hook, py::arg("hook"),
-          "Have hook called with each subclass of ModelOutput from now on, before @dataclass has seen it.");
+    m.def(
+        "is_sealed",
+        [](py::type cls) {
+            auto *type = reinterpret_cast<PyTypeObject *>(cls.ptr());
+            return PyType_IsSubtype(type, fo::model_output) && fo::own_layout(type) && fo::own_layout(type)->is_sealed;
+        },
+        py::arg("cls"), "Whether cls is an output class that was used.");
+    m.def(
+        "set_subclass_hook", [](py::function hook) { fo::set_subclass_hook(hook.ptr()); }, py::arg("hook"),
+        "Have hook called with each subclass of ModelOutput from now on, before @dataclass has seen it.");
     m.def("alias_used", &alias_used, py::arg("cls"), py::arg("alias"),
           "Call what cls has to be told when an alias of it is used, if it has anything.");
     m.def(

@@ -1,7 +1,7 @@
 // An owning pointer for paths that are not hot: the reference is dropped wherever the scope is left.
 #pragma once
 
-#include <Python.h>
+#include "cpython.hpp"
 
 namespace fastoutputs {
 

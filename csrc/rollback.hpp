@@ -1,24 +1,22 @@
 // What an output held before a change.
 #pragma once
 
-#include "layout.hpp"
+#include "output.hpp"
 #include "ref.hpp"
 
 namespace fastoutputs {
 
-// A dict of our own that takes the place of the raw dict of an output, and then holds what was in there.
+// A dict of our own that takes the place of the inner dict of an output, and then holds what was in there.
 class Items {
 public:
     explicit Items(PyObject *stolen = nullptr) : dict_(stolen) {}
     Items(Items &&) = default;
     Items &operator=(Items &&) = default;
-#ifdef Py_GIL_DISABLED
     ~Items() {
-        if (dict_) {
-            PyDict_Clear(dict_.get());  // see swap_with
+        if (!has_gil && dict_) {
+            PyDict_Clear(dict_.get());  // see swap_dicts
         }
     }
-#endif
     PyObject *get() const { return dict_.get(); }
     PyObject *release() { return dict_.release(); }
     explicit operator bool() const { return static_cast<bool>(dict_); }
@@ -37,8 +35,10 @@ public:
 
 private:
     OutputObject *self_;
-    Items raw_;
-    Ref row_, attributes_;  // a tuple and a dict
+    Ref layout_;
+    Items items_;
+    InnerDict inner_dict_;
+    Ref slots_, attributes_;  // a tuple and a dict
 };
 
 }  // namespace fastoutputs

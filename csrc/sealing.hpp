@@ -1,14 +1,13 @@
-// What the files that seal a class tell each other: schema.cpp reads what the class declares, generated.cpp
-// whether its methods are those of @dataclass, slots.cpp gives it the compiled slots, and aliases.cpp reads and applies
-// its aliases, and sealing.cpp does it all.
+// What the files tell each other that prepare a class: layout.cpp reads what it declares, generated.cpp whether its
+// methods are those of @dataclass, slots.cpp gives it the compiled slots, aliases.cpp reads and applies its aliases,
+// and sealing.cpp does it all.
 //
-// Cold code, so pybind11 objects and exceptions are used in these; none leaves through a slot.
+// Cold code, so these use pybind11's objects and exceptions; no exception leaves through a slot.
 #pragma once
 
 #include <pybind11/pybind11.h>
 
-#include "layout.hpp"
-#include "ref.hpp"
+#include "output.hpp"
 
 #include <initializer_list>
 #include <new>
@@ -18,22 +17,20 @@ namespace py = pybind11;
 
 namespace fastoutputs {
 
-// schema.cpp
-extern PyObject *schema_key;  // "__fastoutputs_schema__", in the __dict__ of a sealed class
-Schema *new_schema();
-void read_fields(Schema *schema, PyTypeObject *type, bool is_new);
-void build_table(Schema *schema);
-int prepare_schema_type();
+// layout.cpp
+py::dict own_annotations(PyTypeObject *type);
+void lay_out(PyTypeObject *type, const py::dict &annotations);                     // when the class is created
+void read_fields(PyTypeObject *type, ClassLayout *layout, bool is_dataclass);  // when it is used
 
 // generated.cpp
 py::object generated_code(py::object method, const char *name);
-bool is_frozen(const py::object &cls);
-bool is_generated_over_fields(PyTypeObject *type, const Schema *schema, const char *method, const char *flag);
-bool has_compiled_init(PyTypeObject *type, const Schema *schema, bool stores_plainly);
+bool is_frozen(py::handle cls);
+bool is_generated_over_fields(PyTypeObject *type, const ClassLayout *layout, const char *method, const char *flag);
+bool has_compiled_init(PyTypeObject *type, const ClassLayout *layout, bool stores_plainly);
 
 // aliases.cpp
 void declare_aliases(PyTypeObject *type, const py::handle &declared);
-bool read_aliases(PyTypeObject *type, Schema *schema);  // true if it has changed the class to fit
+bool read_aliases(PyTypeObject *type, ClassLayout *layout);  // true if it has changed the class to fit
 py::object without_alias_wrapper(const py::object &init);
 int prepare_aliases();
 
@@ -42,13 +39,24 @@ PyObject *lookup(PyTypeObject *type, const char *name);  // borrowed, or NULL: t
 bool is_inherited_from_base(PyTypeObject *type, const char *name);
 bool are_inherited_from_base(PyTypeObject *type, std::initializer_list<const char *> names);
 void take_compiled_slots(PyTypeObject *type);
-void install_slots(PyTypeObject *type, const Schema *schema, bool stores_plainly);
+void install_slots_of_unused(PyTypeObject *type);
+void install_slots(PyTypeObject *type, const ClassLayout *layout, bool stores_plainly);
+void note_own_methods();                                 // once, before any can be patched
+void set_twin(const char *name, PyObject *function);  // throws
+
+// sealing.cpp
+PyObject *prepare_subclass(PyObject *cls, PyObject *args, PyObject *kwargs);  // __init_subclass__
+void set_subclass_hook(PyObject *hook);                                       // called with every new subclass
+int prepare_sealing();
 
 [[noreturn]] inline void type_error(const std::string &text) { throw py::type_error(text); }
 
 // The attribute, or None. (That of pybind11 takes any error, such as no memory, for "there is none".)
 py::object attribute_or_none(py::handle object, const char *name);
 std::string full_name(PyTypeObject *type);
+
+// As `cls.name = value`, past a metaclass; NULL deletes.
+void set_on(PyTypeObject *type, PyObject *name, PyObject *value);
 
 // Runs f, and turns what it throws into a Python error and the value for failure.
 template <typename Result, typename Function>

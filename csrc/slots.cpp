@@ -1,6 +1,11 @@
 // Which of a class's slots are compiled: those of methods that it, and its bases, left as ModelOutput has them.
 #include "sealing.hpp"
 
+#include "access.hpp"
+#include "compare_repr.hpp"
+#include "create.hpp"
+#include "memory.hpp"
+
 #include <algorithm>
 #include <map>
 
@@ -11,13 +16,13 @@ PyObject *lookup(PyTypeObject *type, const char *name) {
     if (!key) {
         throw py::error_already_set();
     }
-    return _PyType_Lookup(type, key.ptr());
+    return lookup(type, key.ptr());
 }
 
 // What ModelOutput had when it was made: a patch of ModelOutput itself is an override, too.
 static std::map<std::string, PyObject *> made_with;
 
-static void note_own_method(const char *name) { made_with[name] = Py_XNewRef(lookup(runtime.model_output, name)); }
+static void note_own_method(const char *name) { made_with[name] = Py_XNewRef(lookup(model_output, name)); }
 
 bool is_inherited_from_base(PyTypeObject *type, const char *name) { return lookup(type, name) == made_with.at(name); }
 
@@ -43,7 +48,7 @@ struct CompiledSlots {
 };
 
 static const CompiledSlots &compiled_slots() {
-    PyTypeObject *base = runtime.model_output;
+    PyTypeObject *base = model_output;
     static const CompiledSlots slots = {base->tp_init,        base->tp_iter,         base->tp_richcompare,
                                         *base->tp_as_mapping, *base->tp_as_sequence, base->tp_as_number->nb_inplace_or};
     return slots;
@@ -97,35 +102,43 @@ void take_compiled_slots(PyTypeObject *type) {
 void set_twin(const char *name, PyObject *function) {
     const ClassesLocked locked;
     compiled_slots();  // as they are before the first
-    py::setattr(as_object(runtime.model_output), name, py::handle(function));
+    py::setattr(as_object(model_output), name, py::handle(function));
     note_own_method(name);
-    take_compiled_slots(runtime.model_output);
+    take_compiled_slots(model_output);
 }
 
-// Slots that CPython fills with calls back into Python, or with the general form, where the compiled
-// one does the same. A later patch of the class makes CPython put its own back.
-void install_slots(PyTypeObject *type, const Schema *schema, bool stores_plainly) {
+// tp_free of a class that was never used. CPython compares this function before it lets __class__ change, so no object
+// becomes an instance of a class whose fields are not known yet.
+static void free_of_unused(void *op) { PyObject_GC_Del(op); }
+
+void install_slots_of_unused(PyTypeObject *type) {
+    if (type->tp_alloc == output_alloc) {
+        return;  // __init_subclass__ was called by hand
+    }
     put(type->tp_alloc, output_alloc);
-    put(type->tp_free, free_for(schema));
+    put(type->tp_vectorcall, output_vectorcall);
+    put(type->tp_free, free_of_unused);
+    put(type->tp_dealloc, output_dealloc);
+    put(type->tp_traverse, output_traverse);
+    put(type->tp_clear, output_clear);
+    take_compiled_slots(type);
+}
+
+// Slots that CPython fills with calls back into Python, or with the general form, where the compiled one does the same.
+// A later patch of the class makes CPython put its own back.
+void install_slots(PyTypeObject *type, const ClassLayout *layout, bool stores_plainly) {
+    put(type->tp_free, PyObject_GC_Del);
     put(type->tp_vectorcall, output_vectorcall);
     if (stores_plainly) {
         put(type->tp_setattro, output_setattro);
     }
     take_compiled_slots(type);
-    if (is_generated_over_fields(type, schema, "__eq__", "compare") &&
+    if (is_generated_over_fields(type, layout, "__eq__", "compare") &&
         are_inherited_from_base(type, {"__ne__", "__lt__", "__le__", "__gt__", "__ge__"})) {
         put(type->tp_richcompare, dataclass_richcompare);
     }
-    if (is_generated_over_fields(type, schema, "__repr__", "repr")) {
+    if (is_generated_over_fields(type, layout, "__repr__", "repr")) {
         put(type->tp_repr, dataclass_repr);
-    }
-    // Nothing of a subclass's own lies in the instance: our collector slots are all it needs.
-    if (type->tp_basicsize == runtime.model_output->tp_basicsize &&
-        type->tp_dictoffset == runtime.model_output->tp_dictoffset &&
-        type->tp_weaklistoffset == runtime.model_output->tp_weaklistoffset && !type->tp_del) {
-        put(type->tp_dealloc, output_dealloc);
-        put(type->tp_traverse, output_traverse);
-        put(type->tp_clear, output_clear);
     }
 }
 

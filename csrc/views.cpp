@@ -2,8 +2,12 @@
 //
 // The iterator walks slots by index, so a field that is set, or set to None, while an output is being
 // walked never ends the walk. Only a new extra key does, as a new key does with a dict.
-#include "layout.hpp"
-#include "ref.hpp"
+#include "views.hpp"
+
+#include "access.hpp"
+#include "memory.hpp"
+
+#include <algorithm>
 
 namespace fastoutputs {
 
@@ -18,9 +22,7 @@ struct ViewObject {
 struct IteratorObject {
     PyObject_HEAD
     OutputObject *output;  // NULL once exhausted
-#ifdef Py_GIL_DISABLED
-    bool exhausted;  // instead: another thread may be about to lock the output
-#endif
+    bool is_exhausted;  // without the GIL, instead: another thread may be about to lock the output
     Py_ssize_t index;
     Py_ssize_t extras;  // how many there were when the walk came to them
     ExtraCursor cursor;
@@ -28,41 +30,25 @@ struct IteratorObject {
 };
 
 static ViewObject *as_view(PyObject *op) { return reinterpret_cast<ViewObject *>(op); }
-// A few dead views and iterators are kept, each with its type, for the next ones: they live for a
-// moment, again and again. Bounded, and only touched while holding the GIL: where there is none, none are kept.
-#ifdef Py_GIL_DISABLED
-constexpr int most_spare = 0;
-#else
-constexpr int most_spare = 8;
-#endif
-template <typename Holder>
-struct Spare {
-    Holder *kept[most_spare + 1];
-    int count;
-};
-static Spare<ViewObject> spare_views[3];  // by Part
-static Spare<IteratorObject> spare_iterators;
+
+static PyTypeObject *keys_view, *values_view, *items_view, *iterator_type;
+
+static FreeList<ViewObject> free_views[3];  // by Part: each keeps its type
+static FreeList<IteratorObject> free_iterators;
 
 template <typename Holder>
-static Holder *take(Spare<Holder> &spare, PyTypeObject *type) {
-    if (spare.count == 0) {
-        return PyObject_GC_New(Holder, type);
-    }
-    Holder *self = spare.kept[--spare.count];
-#if defined(Py_REF_DEBUG)
-    _Py_NewReference(as_object(self));
-#else
-    Py_SET_REFCNT(as_object(self), 1);
-#endif
-    return self;
+static Holder *new_holder(FreeList<Holder> &free_list, PyTypeObject *type) {
+    Holder *self = free_list.take();
+    return self ? self : PyObject_GC_New(Holder, type);
 }
 
 template <typename Holder>
-static void give_back(Spare<Holder> &spare, PyObject *op) {
+static void free_holder(FreeList<Holder> &free_list, PyObject *op) {
+    auto *self = reinterpret_cast<Holder *>(op);
     PyObject_GC_UnTrack(op);
-    Py_XDECREF(reinterpret_cast<Holder *>(op)->output);
-    if (spare.count < most_spare) {
-        spare.kept[spare.count++] = reinterpret_cast<Holder *>(op);
+    Py_XDECREF(self->output);
+    if (free_list.has_room()) {
+        free_list.keep(self);
         return;
     }
     PyTypeObject *type = Py_TYPE(op);
@@ -70,24 +56,22 @@ static void give_back(Spare<Holder> &spare, PyObject *op) {
     Py_DECREF(type);
 }
 
-static Spare<ViewObject> &spare_of(Part part) { return spare_views[static_cast<int>(part)]; }
-static void view_dealloc(PyObject *op) { give_back(spare_of(as_view(op)->part), op); }
-static void iterator_dealloc(PyObject *op) { give_back(spare_iterators, op); }
+static FreeList<ViewObject> &free_list_of(Part part) { return free_views[static_cast<int>(part)]; }
+static void view_dealloc(PyObject *op) { free_holder(free_list_of(as_view(op)->part), op); }
+static void iterator_dealloc(PyObject *op) { free_holder(free_iterators, op); }
 
 static PyObject *owner_of(PyObject *op) { return as_object(as_view(op)->output); }
 
 // --- iterator ------------------------------------------------------------------------------------
 
 static PyObject *new_iterator(OutputObject *output, Part part) {
-    IteratorObject *self = take(spare_iterators, runtime.iterator);
+    IteratorObject *self = new_holder(free_iterators, iterator_type);
     if (!self) {
         return nullptr;
     }
     Py_INCREF(output);
     self->output = output;
-#ifdef Py_GIL_DISABLED
-    self->exhausted = false;
-#endif
+    self->is_exhausted = false;
     self->index = 0;
     self->cursor = ExtraCursor();
     self->part = part;
@@ -102,7 +86,14 @@ static PyObject *pick(Part part, PyObject *key, PyObject *value) {
     case Part::value:
         return Py_NewRef(value);
     default:
-        return PyTuple_Pack(2, key, value);
+        Ref first = Ref::borrow(key),
+            second = Ref::borrow(value);  // owned first: making the pair may run the collector
+        PyObject *pair = PyTuple_New(2);
+        if (pair) {
+            PyTuple_SET_ITEM(pair, 0, first.release());
+            PyTuple_SET_ITEM(pair, 1, second.release());
+        }
+        return pair;
     }
 }
 
@@ -113,26 +104,22 @@ static PyObject *iterator_next(PyObject *op) {
         return nullptr;
     }
     const Locked locked(output);
-#ifdef Py_GIL_DISABLED
-    if (self->exhausted) {
+    if (!has_gil && self->is_exhausted) {
         return nullptr;
     }
-#endif
-    const Schema *schema = schema_of(output);
-    PyObject **row = row_of(output, schema);
-    while (self->index < schema->count) {
-        Py_ssize_t i = self->index++;
-        if (row[i] != Py_None) {
-            if (self->part == Part::key) {
-                return Py_NewRef(schema->fields[i].name);
-            }
-            Ref value = Ref::borrow(row[i]);  // making the pair may run the collector
-            return pick(self->part, schema->fields[i].name, value.get());
+    const ClassLayout *layout = layout_of(output);
+    for (Py_ssize_t i = self->index; i < layout->count; i++) {
+        PyObject *value = value_at(output, layout->place[i].offset);
+        if (value != Py_None) {
+            self->index = i + 1;
+            PyObject *name = layout->place[i].name;
+            return self->part == Part::key ? Py_NewRef(name) : pick(self->part, name, value);
         }
     }
-    if (raw_size(output)) {
-        Py_ssize_t extras = raw_size(output) - count_present(output);
-        if (self->index++ == schema->count) {
+    self->index = std::max(self->index, layout->count);
+    if (inner_size(output)) {
+        Py_ssize_t extras = inner_size(output) - count_present(output, layout);
+        if (self->index++ == layout->count) {
             self->extras = extras;
         }
         if (extras != self->extras) {
@@ -140,17 +127,16 @@ static PyObject *iterator_next(PyObject *op) {
             return nullptr;
         }
         PyObject *key, *value;
-        if (self->cursor.passed < extras && next_extra(output, &self->cursor, &key, &value)) {
-            Ref held_key = Ref::borrow(key), held_value = Ref::borrow(value);
-            return pick(self->part, held_key.get(), held_value.get());
+        if (self->cursor.passed < extras && next_extra(output, layout, &self->cursor, &key, &value)) {
+            return pick(self->part, key, value);
         }
     }
-#ifdef Py_GIL_DISABLED
-    self->exhausted = true;
-#else
-    self->output = nullptr;
-    Py_DECREF(output);
-#endif
+    if (has_gil) {
+        self->output = nullptr;
+        Py_DECREF(output);
+    } else {
+        self->is_exhausted = true;
+    }
     return nullptr;
 }
 
@@ -166,7 +152,7 @@ PyObject *output_iter(PyObject *op) { return new_iterator(as_output(op), Part::k
 // --- views ---------------------------------------------------------------------------------------
 
 static PyObject *new_view(PyTypeObject *type, PyObject *op, Part part) {
-    ViewObject *self = take(spare_of(part), type);
+    ViewObject *self = new_holder(free_list_of(part), type);
     if (!self) {
         return nullptr;
     }
@@ -176,9 +162,9 @@ static PyObject *new_view(PyTypeObject *type, PyObject *op, Part part) {
     return as_object(self);
 }
 
-static PyObject *output_keys(PyObject *op, PyObject *) { return new_view(runtime.keys_view, op, Part::key); }
-static PyObject *output_values(PyObject *op, PyObject *) { return new_view(runtime.values_view, op, Part::value); }
-static PyObject *output_items(PyObject *op, PyObject *) { return new_view(runtime.items_view, op, Part::item); }
+static PyObject *output_keys(PyObject *op, PyObject *) { return new_view(keys_view, op, Part::key); }
+static PyObject *output_values(PyObject *op, PyObject *) { return new_view(values_view, op, Part::value); }
+static PyObject *output_items(PyObject *op, PyObject *) { return new_view(items_view, op, Part::item); }
 
 static PyObject *view_iter(PyObject *op) { return new_iterator(as_view(op)->output, as_view(op)->part); }
 static Py_ssize_t view_length(PyObject *op) { return output_length(owner_of(op)); }
@@ -239,8 +225,8 @@ static int all_in(PyObject *elements, PyObject *container) {
 }
 
 static bool is_set_like(PyObject *op) {
-    return PyAnySet_Check(op) || PyDictKeys_Check(op) || PyDictItems_Check(op) || Py_IS_TYPE(op, runtime.keys_view) ||
-           Py_IS_TYPE(op, runtime.items_view);
+    return PyAnySet_Check(op) || PyDictKeys_Check(op) || PyDictItems_Check(op) || Py_IS_TYPE(op, keys_view) ||
+           Py_IS_TYPE(op, items_view);
 }
 
 static PyObject *view_richcompare(PyObject *left, PyObject *right, int op) {
@@ -356,8 +342,8 @@ static int register_abc(const char *abc, PyTypeObject *view) {
 }
 
 int prepare_views() {
-    runtime.keys_view = set_like_view("fastoutputs._core.output_keys", keys_contain);
-    runtime.items_view = set_like_view("fastoutputs._core.output_items", items_contain);
+    keys_view = set_like_view("fastoutputs._core.output_keys", keys_contain);
+    items_view = set_like_view("fastoutputs._core.output_items", items_contain);
 
     PyType_Slot values_slots[] = {
         slot(Py_tp_dealloc, view_dealloc), slot(Py_tp_traverse, holder_traverse),
@@ -368,7 +354,7 @@ int prepare_views() {
     PyType_Spec values_spec = {"fastoutputs._core.output_values", sizeof(ViewObject), 0,
                                Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
                                values_slots};
-    runtime.values_view = reinterpret_cast<PyTypeObject *>(PyType_FromSpec(&values_spec));
+    values_view = reinterpret_cast<PyTypeObject *>(PyType_FromSpec(&values_spec));
 
     PyType_Slot iterator_slots[] = {
         slot(Py_tp_dealloc, iterator_dealloc),
@@ -380,13 +366,13 @@ int prepare_views() {
     PyType_Spec iterator_spec = {"fastoutputs._core.output_iterator", sizeof(IteratorObject), 0,
                                  Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
                                  iterator_slots};
-    runtime.iterator = reinterpret_cast<PyTypeObject *>(PyType_FromSpec(&iterator_spec));
+    iterator_type = reinterpret_cast<PyTypeObject *>(PyType_FromSpec(&iterator_spec));
 
-    if (!runtime.keys_view || !runtime.values_view || !runtime.items_view || !runtime.iterator) {
+    if (!keys_view || !values_view || !items_view || !iterator_type) {
         return -1;
     }
-    if (register_abc("KeysView", runtime.keys_view) < 0 || register_abc("ValuesView", runtime.values_view) < 0 ||
-        register_abc("ItemsView", runtime.items_view) < 0) {
+    if (register_abc("KeysView", keys_view) < 0 || register_abc("ValuesView", values_view) < 0 ||
+        register_abc("ItemsView", items_view) < 0) {
         return -1;
     }
     return 0;

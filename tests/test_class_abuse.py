@@ -28,7 +28,7 @@ def set_class(out: Any, cls: Any) -> None:
     object.__dict__["__class__"].__set__(out, cls)
 
 
-# --- other bases ---------------------------------------------------------------------------------
+# --- other bases and classes: CPython refuses them by itself ---------------------------------------
 
 
 class Stopping:
@@ -37,69 +37,21 @@ class Stopping:
 
 
 @pytest.mark.parametrize("large_is_used", [True, False])
-@pytest.mark.parametrize("how", ["after", "before", "through another", "of the base"])
-def test_bases_that_reach_further_than_an_instance(
-    ours: Kind, how: str, large_is_used: bool
-) -> None:
+def test_bases_that_reach_further_than_an_instance(ours: Kind, large_is_used: bool) -> None:
     Small, Large = make(ours.base), make(ours.base, "abcdefghijklmnop")
     Sub, Through = type("Sub", (Small,), {}), type("Through", (Large,), {})
-    small, sub = Small(1, 2), Sub(1, 2)
+    sub = Sub(1, 2)
     if large_is_used:
         Large(1)
-    if how == "after":
-        Sub.__bases__ = (Small, Large)
-    elif how == "before":
-        with pytest.raises(TypeError, match="__bases__ assignment"):
-            Sub.__bases__ = (Large, Small)
+    for bases in ((Large,), (Large, Small), (Small, Large), (Small, Through), (ours.base,)):
+        with pytest.raises(TypeError, match=r"__bases__ assignment|lay-out conflict"):
+            Sub.__bases__ = bases
         assert Sub.__bases__ == (Small,)
-        return
-    elif how == "through another":
-        Sub.__bases__ = (Small, Through)
-    else:
-        Between = type("Between", (Small,), {})
-        Between(1)
-        Sub.__bases__ = (Between,)
-        Between.__bases__ = (Small, Through)
-    if not large_is_used:
-        with pytest.raises(TypeError, match="changed its fields after its subclass was first used"):
-            Large(1)
-        assert sub.p is None  # the default, as of any class
-        return
-    for read in (
-        lambda: sub.p,
-        lambda: Large.__dict__["p"].__get__(sub),
-        lambda: object.__getattribute__(sub, "p"),
-        lambda: super(Sub, sub).p,
-    ):
-        with pytest.raises(AttributeError, match="Sub has no field 'p'"):
-            read()
-    assert not hasattr(sub, "p") and (sub.a, sub.b) == (1, 2) == sub.to_tuple()
-    assert small.to_tuple() == (1, 2) == Small(1, 2).to_tuple()
-    large = Large(*range(16))
-    large.p = "last"
-    assert (large.a, large.p, large["o"]) == (0, "last", 14)
-
-
-@pytest.mark.usefixtures("forgettable_classes")
-def test_bases_changed_again_and_again(ours: Kind) -> None:
-    Small, other = make(ours.base), [make(ours.base, "abcdefgh") for _ in range(4)]
-    Sub = type("Sub", (Small,), {})
-    Below = type("Below", (Sub,), {})
-    outs = Sub(1, 2), Below(1, 2)
-    for i, cls in enumerate(other):
-        assert cls(*range(8)).h == 7
-        Sub.__bases__ = (Small, *other[: i + 1])
-        for out in outs:
-            with pytest.raises(AttributeError):
-                out.h  # noqa: B018
-        assert cls(*range(8)).h == 7
-        Sub.__bases__ = (Small,)
-        assert not hasattr(outs[0], "h") and outs[1].to_tuple() == (1, 2)
-    assert Sub(3).a == Below(3).a == 3
-    died = weakref.ref(other[0])
-    del other, cls
-    gc.collect()
-    assert Sub.__subclasses__() == [Below] and died() is None
+    Sub.__bases__ = (type("Between", (Small,), {}), object)
+    Large(1)
+    with pytest.raises(TypeError, match="doesn't apply to a 'Sub' object"):
+        vars(Large)["p"].__get__(sub)
+    assert sub.to_tuple() == (1, 2) == Sub(1, 2).to_tuple() and not hasattr(sub, "p")
 
 
 def test_no_instance_of_another_class_is_reached_past_its_end(ours: Kind) -> None:
@@ -133,35 +85,32 @@ def test_a_class_that_was_never_prepared_reads_nothing(ours: Kind, count: int, s
     out = Out.__new__(Out)
     for name in names:
         for read in (getattr, object.__getattribute__, lambda o, n: Base.__dict__[n].__get__(o)):
-            with pytest.raises(AttributeError):
-                read(out, name)
-    assert len(out) == 0 and list(out) == [] and vars(out) == {} and out.to_tuple() == ()
-    with pytest.raises(TypeError, match=r"make it do so"):
-        out.f0 = 1
+            try:
+                assert read(out, name) is None  # from 3.15 on
+            except AttributeError:
+                pass
+    assert len(out) == 0 and list(out) == [] and vars(out) == {}
+    for operation in (out.to_tuple, lambda: out[0], lambda: setattr(out, "f0", 1)):
+        with pytest.raises(TypeError, match=r"make it do so"):
+            operation()
     assert Base(5).f0 == 5 and sys.getsizeof(Base(5)) > 0
 
 
-@pytest.mark.parametrize("count", [254, 255, 256, 300])
-def test_classes_with_more_fields_than_are_told_apart(ours: Kind, count: int) -> None:
-    names = [f"f{i}" for i in range(3000)]
-    Wide, Wider = make(ours.base, names[:count]), make(ours.base, names)
-    wide, wider = Wide(*range(count)), Wider(*names)
-    try:
-        set_class(wide, Wider)
-    except TypeError:
-        assert type(wide) is Wide
-    assert wide.f0 == 0 and getattr(wide, names[count - 1]) == count - 1
-    assert wider.f2999 == "f2999" and not hasattr(wide, "f2999")
-
-
-def test_another_class_of_the_same_size_keeps_the_fields_it_was_made_with(ours: Kind) -> None:
-    Out, Other = make(ours.base, "ab"), make(ours.base, "xy", "Other")
+def test_a_class_with_other_fields_in_as_many_slots(ours: Kind) -> None:
+    Out, used = make(ours.base, "ab"), []
     out = Out(1, 2)
-    Other(3, 4)
-    with pytest.raises(TypeError, match=r"fields are not the same; make a new one with Other"):
-        out.__class__ = Other
-    set_class(out, Other)  # forced: memory-safe, and its own views are those it was made with
-    assert list(out) == ["a", "b"] and out["a"] == 1 and out.to_tuple() == (1, 2)
+    for names in ("xy", "ba", "abc", "a"):
+        Other = make(ours.base, names, "Other")
+        for cls in (Other, type("Sub", (Other,), {})):
+            for assign in (set_class, lambda out, cls: setattr(out, "__class__", cls)):
+                with pytest.raises(TypeError, match="__class__ assignment"):
+                    assign(out, cls)
+            used.append(cls(1))
+    Same = make(ours.base, "ab", "Same")
+    with pytest.raises(TypeError, match="deallocator differs"):
+        set_class(out, Same)  # never used, so CPython cannot know
+    out.__class__ = Same
+    assert type(out) is Same and list(out) == ["a", "b"] and out.to_tuple() == (1, 2)
 
 
 # --- methods and descriptors ---------------------------------------------------------------------
@@ -330,7 +279,6 @@ def make_with_any(base: type, names: list[str]) -> type:
         ["__post_init__", "b"],
         ["__setattr__", "b"],
         ["__dataclass_fields__", "b"],
-        ["__fastoutputs_schema__", "b"],
     ],
     ids=lambda names: names[0][:20],
 )

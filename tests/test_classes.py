@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import itertools
 import pydoc
 import subprocess
 import sys
@@ -303,37 +302,6 @@ def test_plain_mixins(kind: Kind, mixin_first: bool) -> None:
         b: Any = None
 
     assert Out(1, 2).describe() == "a-b"
-
-
-@pytest.mark.parametrize("used_first", list(itertools.product([False, True], repeat=2)))
-def test_two_output_bases_work_whatever_was_used_first(
-    kind: Kind, used_first: tuple[bool, bool]
-) -> None:
-    @dataclass
-    class A(kind.base):
-        a: Any = None
-        shared: Any = None
-
-    @dataclass
-    class B(kind.base):
-        b: Any = None
-        shared: Any = None
-        c: Any = None
-
-    for cls, used in zip((A, B), used_first):
-        if used:
-            cls(1)
-
-    @dataclass
-    class Both(A, B):
-        d: Any = None
-
-    names = [f.name for f in dataclasses.fields(Both)]
-    assert names == ["b", "shared", "c", "a", "d"]
-    out = Both(a=1, b=2, shared=3, c=4, d=5)
-    assert out.to_tuple() == (2, 3, 4, 1, 5) and (out.a, out.b, out.shared) == (1, 2, 3)
-    assert isinstance(out, A) and isinstance(out, B)
-    assert A(a=6).a == 6 and B(c=7).c == 7
 
 
 def test_up_to_200_fields(kind: Kind) -> None:

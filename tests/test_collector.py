@@ -487,7 +487,7 @@ def arguments(out: Any, v: Any) -> list[tuple]:
 # What is refused whatever is given.
 REFUSED = {
     "output": {"__delitem__", "__ior__", "clear", "pop", "popitem", "setdefault", "update"},
-    "vars": {"clear", "popitem"},
+    "vars": {"clear", "fromkeys", "popitem"},
     "descriptor": {"__delete__", "__set__"},
 }
 # For new classes, as "seal" and "prepare wrongly" above make; for the import of the package.

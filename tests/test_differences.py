@@ -163,8 +163,14 @@ DIFFERENCES = [
         True,
     ),
     Difference(
-        "__class__ can only become a class with the same fields",
+        "__class__ can only become a class with the same fields, declared by classes of the same bases",
         lambda kind: raised(lambda: setattr(kind.Out(1), "__class__", kind.Extended)),
+        None,
+        "TypeError",
+    ),
+    Difference(
+        "A class cannot have two bases that both bring fields of their own",
+        lambda kind: raised(lambda: type("Both", (kind.Single, kind.Required), {}) and None),
         None,
         "TypeError",
     ),

@@ -11,6 +11,7 @@ try:
         ModelOutput,
         OutputMutationError,
         build_info,
+        is_sealed,
         layout,
         set_slots_only,
         set_subclass_hook,
@@ -57,7 +58,7 @@ def seal_again(base: OutputClass = ModelOutput) -> None:
     A class does so by itself when it is next used; reading an attribute of an output is no such use.
     """
     for cls in (base, *subclasses(base)):
-        if "__fastoutputs_schema__" in vars(cls):
+        if is_sealed(cls):
             # A class that somebody broke since then says so itself at its next use.
             with suppress(Exception):
                 layout(cls)

@@ -25,7 +25,6 @@ _NOT_COPIED = {
     "__weakref__",
     "__dataclass_fields__",
     "__dataclass_params__",
-    "__fastoutputs_schema__",
     "__slotnames__",
     "__annotate_func__",
     "__annotations_cache__",

@@ -1,8 +1,9 @@
 // What an instance answers for __dict__ and __class__, and the field of classes that store attributes
 // their own way.
-#include "layout.hpp"
-#include "ref.hpp"
+#include "vars.hpp"
+
 #include "rollback.hpp"
+#include "storage.hpp"
 
 namespace fastoutputs {
 
@@ -16,6 +17,8 @@ struct AttributeDict {
     PyObject *output;
 };
 
+static PyTypeObject *attribute_dict;
+
 static PyObject *output_of(PyObject *op) { return reinterpret_cast<AttributeDict *>(op)->output; }
 
 static int store_attribute(OutputObject *self, PyObject *name, PyObject *value) {
@@ -24,9 +27,10 @@ static int store_attribute(OutputObject *self, PyObject *name, PyObject *value) 
         Ref plain(PyUnicode_FromObject(name));
         return plain ? store_attribute(self, plain.get(), value) : -1;
     }
-    Py_ssize_t index = PyUnicode_Check(name) ? find_field(schema_of(self), name) : -1;
+    const ClassLayout *layout = layout_of(self);
+    const Py_ssize_t index = PyUnicode_Check(name) ? find_field(layout, name) : -1;
     if (index >= 0) {
-        return store_field(self, index, value);
+        return store_field(self, layout, index, value);
     }
     Ref attributes(PyObject_GenericGetDict(as_object(self), nullptr));
     return attributes ? PyDict_SetItem(attributes.get(), name, value) : -1;
@@ -47,14 +51,15 @@ int restore_attributes(OutputObject *self, PyObject *attributes) {
 static PyObject *output_vars(PyObject *op, void *) {
     OutputObject *self = as_output(op);
     const Locked locked(op);
-    Ref vars(PyObject_CallNoArgs(as_object(runtime.attribute_dict)));
+    Ref no_arguments(PyTuple_New(0));
+    Ref vars(no_arguments ? PyDict_Type.tp_new(attribute_dict, no_arguments.get(), nullptr) : nullptr);
     if (!vars) {
         return nullptr;
     }
     reinterpret_cast<AttributeDict *>(vars.get())->output = Py_NewRef(op);
-    const Schema *schema = schema_of(self);
-    for (Py_ssize_t i = 0; i < schema->count; i++) {
-        if (PyDict_SetItem(vars.get(), schema->fields[i].name, row_of(self, schema)[i]) < 0) {
+    const ClassLayout *layout = layout_of(self);
+    for (Py_ssize_t i = 0; i < layout->count; i++) {
+        if (PyDict_SetItem(vars.get(), layout->place[i].name, value_at(self, layout->place[i].offset)) < 0) {
             return nullptr;
         }
     }
@@ -93,8 +98,8 @@ static int vars_ass_subscript(PyObject *op, PyObject *name, PyObject *value) {
         Ref plain(PyUnicode_FromObject(name));
         return plain ? vars_ass_subscript(op, plain.get(), value) : -1;
     }
-    if (!value && PyUnicode_Check(name) && find_field(schema_of(self), name) >= 0) {
-        PyErr_Format(runtime.mutation_error, "%s.%U cannot be deleted: set it to None", Py_TYPE(output)->tp_name, name);
+    if (!value && PyUnicode_Check(name) && find_field(layout_of(self), name) >= 0) {
+        PyErr_Format(mutation_error, "%s.%U cannot be deleted: set it to None", Py_TYPE(output)->tp_name, name);
         return -1;
     }
     Rollback before(self);
@@ -155,7 +160,7 @@ static PyObject *vars_setdefault(PyObject *op, PyObject *args) {
 }
 
 static PyObject *vars_refuse(PyObject *op, PyObject *) {
-    PyErr_Format(runtime.mutation_error, "the fields of %s cannot be deleted: set them to None",
+    PyErr_Format(mutation_error, "the fields of %s cannot be deleted: set them to None",
                  output_of(op) ? Py_TYPE(output_of(op))->tp_name : "an output");
     return nullptr;
 }
@@ -197,49 +202,19 @@ static PyMethodDef vars_methods[] = {
 
 static PyObject *output_class(PyObject *op, void *) { return Py_NewRef(as_object(Py_TYPE(op))); }
 
-static bool same_fields(const Schema *left, const Schema *right) {
-    if (left->count != right->count || left->row_offset != right->row_offset) {
-        return false;
-    }
-    for (Py_ssize_t i = 0; i < left->count; i++) {
-        if (left->fields[i].name != right->fields[i].name) {
-            return false;
-        }
-    }
-    return true;
-}
-
-// The row of an instance never grows, so only a class with the very same fields can take it over.
+// As of any object, but for a class that was never used: CPython could not tell yet whether it is laid out the same.
 static int output_set_class(PyObject *op, PyObject *value, void *) {
-    OutputObject *self = as_output(op);
     const Locked locked(op);
-    if (!value || !PyType_Check(value)) {
-        PyErr_SetString(PyExc_TypeError, "__class__ must be set to a class");
-        return -1;
-    }
-    auto *type = reinterpret_cast<PyTypeObject *>(value);
-    Schema *schema = PyType_IsSubtype(type, runtime.model_output) ? schema_of_class(type) : nullptr;
-    if (!schema && PyErr_Occurred()) {
-        return -1;
-    }
-    if (!schema || !same_fields(schema, schema_of(self))) {
-        PyErr_Format(PyExc_TypeError,
-                     "__class__ assignment: a %s cannot become a %s, whose fields are not the same; make a new one "
-                     "with %s(**output)",
-                     Py_TYPE(op)->tp_name, type->tp_name, type->tp_name);
+    if (value && PyType_Check(value) && PyType_IsSubtype(reinterpret_cast<PyTypeObject *>(value), model_output) &&
+        !layout_of_class(reinterpret_cast<PyTypeObject *>(value))) {
         return -1;
     }
     Ref name(PyUnicode_InternFromString("__class__"));
-    PyObject *descriptor = name ? _PyType_Lookup(&PyBaseObject_Type, name.get()) : nullptr;
-    if (!descriptor || Py_TYPE(descriptor)->tp_descr_set(descriptor, op, value) < 0) {
-        return -1;
-    }
-    Ref replaced(as_object(self->schema));
-    self->schema = reinterpret_cast<Schema *>(Py_NewRef(as_object(schema)));
-    return 0;
+    PyObject *descriptor = name ? lookup(&PyBaseObject_Type, name.get()) : nullptr;
+    return descriptor ? Py_TYPE(descriptor)->tp_descr_set(descriptor, op, value) : -1;
 }
 
-PyGetSetDef attribute_getset[] = {
+PyGetSetDef vars_getset[] = {
     {"__dict__", output_vars, output_set_vars, "Every field, None included, and the plain attributes.", nullptr},
     {"__class__", output_class, output_set_class, "The object's class.", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr},
@@ -249,46 +224,37 @@ PyGetSetDef attribute_getset[] = {
 //
 // A class with a __setattr__ of its own (a frozen dataclass has one) may store by
 // object.__setattr__, which knows descriptors only. There a field is an attribute with this getter
-// and setter, which keeps the raw dict in step, and not the faster member, which could not.
+// and setter, which keeps the inner dict in sync, and not the faster member, which could not.
 
 static Py_ssize_t described_field(PyObject *op, void *name) {
-    Py_ssize_t index = find_field(schema_of(as_output(op)), static_cast<PyObject *>(name));
+    Py_ssize_t index = find_field(layout_of(as_output(op)), static_cast<PyObject *>(name));
     if (index < 0) {
         PyErr_Format(PyExc_AttributeError, "%s has no field %R", Py_TYPE(op)->tp_name, static_cast<PyObject *>(name));
     }
     return index;
 }
 
-static PyObject *field_get(PyObject *op, void *name) {
+PyObject *field_get(PyObject *op, void *name) {
     const Locked locked(op);
     Py_ssize_t index = described_field(op, name);
-    return index < 0 ? nullptr : Py_NewRef(row_of(as_output(op))[index]);
+    return index < 0 ? nullptr : Py_NewRef(value_at(as_output(op), layout_of(as_output(op))->place[index].offset));
 }
 
-static int field_set(PyObject *op, PyObject *value, void *name) {
+int field_set(PyObject *op, PyObject *value, void *name) {
     const Locked locked(op);
     Py_ssize_t index = described_field(op, name);
     if (index < 0) {
         return -1;
     }
     if (!value) {
-        PyErr_Format(runtime.mutation_error, "%s.%U cannot be deleted: set it to None", Py_TYPE(op)->tp_name,
+        PyErr_Format(mutation_error, "%s.%U cannot be deleted: set it to None", Py_TYPE(op)->tp_name,
                      static_cast<PyObject *>(name));
         return -1;
     }
-    return store_field(as_output(op), index, value);
+    return store_field(as_output(op), layout_of(as_output(op)), index, value);
 }
 
-PyGetSetDef field_by_name(PyObject *name) {
-    return {PyUnicode_AsUTF8(name), field_get, field_set, nullptr, Py_NewRef(name)};
-}
-
-bool is_field_by_name(PyObject *descriptor) {
-    return Py_IS_TYPE(descriptor, &PyGetSetDescr_Type) &&
-           reinterpret_cast<PyGetSetDescrObject *>(descriptor)->d_getset->get == field_get;
-}
-
-int prepare_attributes() {
+int prepare_vars() {
     PyType_Slot vars_slots[] = {
         {Py_tp_dealloc, reinterpret_cast<void *>(vars_dealloc)},
         {Py_tp_traverse, reinterpret_cast<void *>(vars_traverse)},
@@ -299,13 +265,13 @@ int prepare_attributes() {
         {0, nullptr},
     };
     PyType_Spec vars_spec = {"fastoutputs._core.attribute_dict", sizeof(AttributeDict), 0,
-                             Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, vars_slots};
+                             Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION, vars_slots};
     Ref bases(PyTuple_Pack(1, &PyDict_Type));
     if (!bases) {
         return -1;
     }
-    runtime.attribute_dict = reinterpret_cast<PyTypeObject *>(PyType_FromSpecWithBases(&vars_spec, bases.get()));
-    return runtime.attribute_dict ? 0 : -1;
+    attribute_dict = reinterpret_cast<PyTypeObject *>(PyType_FromSpecWithBases(&vars_spec, bases.get()));
+    return attribute_dict ? 0 : -1;
 }
 
 }  // namespace fastoutputs

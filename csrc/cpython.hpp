@@ -1,0 +1,242 @@
+// All that is private to CPython, or differs between its versions. No other file has a version in an #if.
+#pragma once
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <structmember.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <utility>
+
+#if PY_VERSION_HEX < 0x030a0000 || PY_VERSION_HEX >= 0x03100000
+#error "fastoutputs supports CPython 3.10 to 3.15: see 'To support a new Python' in CONTRIBUTING"
+#endif
+
+namespace fastoutputs {
+
+// --- build modes ----------------------------------------------------------------------------------
+
+#ifdef Py_GIL_DISABLED
+constexpr bool has_gil = false;
+#else
+constexpr bool has_gil = true;
+#endif
+
+// Free lists are touched only while holding the GIL. Sanitizers and debug builds must see every use after free.
+#if defined(FASTOUTPUTS_SANITIZE) || defined(Py_REF_DEBUG) || defined(Py_GIL_DISABLED)
+constexpr bool uses_free_lists = false;
+#else
+constexpr bool uses_free_lists = true;
+#endif
+
+// Keeps slow paths out of line, so that the fast path spills no registers.
+#if defined(_MSC_VER)
+#define FASTOUTPUTS_OUT_OF_LINE __declspec(noinline)
+#else
+#define FASTOUTPUTS_OUT_OF_LINE __attribute__((noinline))
+#endif
+
+// Initial-exec, where there is such a thing, keeps the read of a thread-local to one instruction.
+#if defined(__ELF__)
+#define FASTOUTPUTS_THREAD_LOCAL __thread __attribute__((tls_model("initial-exec")))
+#else
+#define FASTOUTPUTS_THREAD_LOCAL thread_local
+#endif
+
+// State that the GIL lets all threads share.
+#ifdef Py_GIL_DISABLED
+#define FASTOUTPUTS_PER_THREAD FASTOUTPUTS_THREAD_LOCAL
+#else
+#define FASTOUTPUTS_PER_THREAD
+#endif
+
+// A method of another signature, as a table of methods holds it.
+template <typename Function>
+PyCFunction as_method(Function *function) noexcept {
+    return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
+}
+
+inline PyObject *as_object(void *op) { return static_cast<PyObject *>(op); }
+
+// --- objects --------------------------------------------------------------------------------------
+
+// None is counted before 3.12: many references at once are one addition.
+inline void add_none_references([[maybe_unused]] Py_ssize_t n) {
+#if defined(Py_REF_DEBUG)
+    for (; n > 0; n--) Py_INCREF(Py_None);
+    for (; n < 0; n++) Py_DECREF(Py_None);
+#elif PY_VERSION_HEX < 0x030c0000
+    Py_SET_REFCNT(Py_None, Py_REFCNT(Py_None) + n);
+#endif
+}
+
+// Of 1 for an object from a free list.
+inline void revive(PyObject *op) { Py_SET_REFCNT(op, 1); }
+
+// The hash of a str, or -1 if nobody asked for it yet.
+inline Py_hash_t known_hash(PyObject *name) {
+#ifdef Py_GIL_DISABLED
+    return _Py_atomic_load_ssize_relaxed(&reinterpret_cast<PyASCIIObject *>(name)->hash);
+#else
+    return reinterpret_cast<PyASCIIObject *>(name)->hash;
+#endif
+}
+
+// Whether an exact int is small, and if so its value, without a call.
+inline bool is_small_int(PyObject *number, Py_ssize_t *value) {
+#if PY_VERSION_HEX >= 0x030c0000
+    auto *exact = reinterpret_cast<PyLongObject *>(number);
+    if (!PyUnstable_Long_IsCompact(exact)) {
+        return false;
+    }
+    *value = PyUnstable_Long_CompactValue(exact);
+#else
+    const Py_ssize_t size = Py_SIZE(number);
+    if (size < -1 || size > 1) {
+        return false;
+    }
+    *value = size * static_cast<Py_ssize_t>(reinterpret_cast<PyLongObject *>(number)->ob_digit[0]);
+#endif
+    return true;
+}
+
+// 3.13 changed the generated __eq__ of dataclasses from a comparison of tuples to one of fields, with a shortcut.
+constexpr bool dataclass_eq_compares_fields = PY_VERSION_HEX >= 0x030d0000;
+
+// 3.12 changed the repr of OrderedDict from a list of pairs to a dict.
+constexpr bool odict_repr_shows_dict = PY_VERSION_HEX >= 0x030c0000;
+
+// --- instances ------------------------------------------------------------------------------------
+
+// 3.11 specialises a method call on an object without a __dict__ only if it has a "managed dict", a pointer before the
+// collector's header. Later versions specialise wherever the pointer is, and inside the instance it costs 8 bytes less.
+#if PY_VERSION_HEX >= 0x030b0000 && PY_VERSION_HEX < 0x030c0000
+#define FASTOUTPUTS_MANAGED_DICT 1
+constexpr unsigned long dict_flag = Py_TPFLAGS_MANAGED_DICT;
+#else
+#define FASTOUTPUTS_MANAGED_DICT 0
+constexpr unsigned long dict_flag = 0;
+#endif
+
+// From 3.15 on, dict.__new__ allocates zeroed memory itself instead of calling tp_alloc, and LOAD_ATTR_SLOT accepts a
+// member that reads NULL as None. Before, output_alloc fills every slot with None, so that a slot is never NULL.
+#if PY_VERSION_HEX >= 0x030f0000
+constexpr bool slots_may_be_null = true;
+constexpr int slot_member = T_OBJECT;
+#else
+constexpr bool slots_may_be_null = false;
+constexpr int slot_member = T_OBJECT_EX;
+#endif
+
+// From 3.11 on, dict.__new__ starts to track what tp_alloc returns.
+constexpr bool alloc_must_track = PY_VERSION_HEX < 0x030b0000;
+
+// --- the inner dict -------------------------------------------------------------------------------
+
+inline Py_ssize_t dict_size(const PyDictObject *dict) { return dict->ma_used; }
+
+// Whether dict never held anything: then it has the one empty table that all such dicts share.
+inline bool is_untouched_dict(const PyDictObject *dict) {
+    static PyDictKeysObject *shared = [] {
+        PyObject *empty = PyDict_New();
+        PyDictKeysObject *keys = empty ? reinterpret_cast<PyDictObject *>(empty)->ma_keys : nullptr;
+        Py_XDECREF(empty);
+        return keys;
+    }();
+    return dict->ma_keys == shared;
+}
+
+// Exchanges what two dicts hold; neither is a split table. Cannot fail, runs no code.
+inline void swap_dicts(PyDictObject *shared, PyDictObject *owned) {
+#ifdef Py_GIL_DISABLED
+    // Others read `shared` without its lock, so the old table must outlive whoever is in it. CPython delays the free of
+    // a table when it clears a dict that is marked as shared between threads; only we know that `owned` is one now.
+    constexpr std::uint8_t marked_as_shared = 1 << 4;  // _PyGC_BITS_SHARED of pycore_gc.h, in 3.13 to 3.15
+    PyDictKeysObject *keys = shared->ma_keys;
+    const Py_ssize_t used = shared->ma_used;
+    _Py_atomic_store_ptr_release(&shared->ma_keys, owned->ma_keys);
+    _Py_atomic_store_ssize_relaxed(&shared->ma_used, owned->ma_used);
+    owned->ma_keys = keys;
+    owned->ma_used = used;
+    as_object(owned)->ob_gc_bits |= marked_as_shared;
+#else
+    std::swap(shared->ma_keys, owned->ma_keys);
+    std::swap(shared->ma_values, owned->ma_values);
+    std::swap(shared->ma_used, owned->ma_used);
+#endif
+}
+
+// --- classes --------------------------------------------------------------------------------------
+
+// Names one state of one class for the life of the process: while it stays, neither the class nor a base has changed.
+// 0 if there is none. A lookup gives a class one, unless CPython has run out of them (3.12 and later: after 1,000).
+inline unsigned int version_tag(PyTypeObject *type) {
+#ifdef Py_GIL_DISABLED
+    return _Py_atomic_load_uint_relaxed(&type->tp_version_tag);
+#else
+    return type->tp_version_tag;
+#endif
+}
+
+// What type.__getattribute__ finds in the class and its bases, past any metaclass. Borrowed; NULL without an error.
+inline PyObject *lookup(PyTypeObject *type, PyObject *name) { return _PyType_Lookup(type, name); }
+
+// The class's own dict. Borrowed from the class, which must be a heap type.
+inline PyObject *own_dict(PyTypeObject *type) { return type->tp_dict; }
+
+inline bool is_heap_type(PyTypeObject *type) { return type->tp_flags & Py_TPFLAGS_HEAPTYPE; }
+
+// A pointer that CPython keeps in each class and no longer uses itself: it is NULL in a new class, not inherited,
+// visited by the collector, released with the class, and out of reach of Python code.
+inline PyObject *&private_slot(PyTypeObject *type) { return type->tp_cache; }
+
+// What CPython compares, beside the size, before it lets __class__ change: a tuple of names. One that a class has.
+inline PyObject *&slot_names(PyTypeObject *type) { return reinterpret_cast<PyHeapTypeObject *>(type)->ht_slots; }
+
+// Whether code objects know the qualified name of their function.
+constexpr bool code_has_qualname = PY_VERSION_HEX >= 0x030b0000;
+
+// Annotations are evaluated when asked for, by annotationlib.
+constexpr bool annotations_are_lazy = PY_VERSION_HEX >= 0x030e0000;
+
+// Whether instances may exist that output_alloc did not make. Up to 3.14 it makes all, once it stands in the class.
+constexpr bool new_bypasses_alloc = slots_may_be_null;
+
+// How many references to a class there are while type.__new__ makes it and calls a C method of its base: its own, that
+// of the method, and that in the tuple of its bases. One that has an instance has more.
+constexpr Py_ssize_t references_to_new_class = 3;
+
+// Looks through all objects for an instance of type; slow. 1: there is one; -1: an error.
+inline int has_instances(PyTypeObject *type) {
+#if PY_VERSION_HEX >= 0x030c0000
+    struct Search {
+        PyTypeObject *type;
+        int found;
+    } search = {type, 0};
+    PyUnstable_GC_VisitObjects(
+        [](PyObject *op, void *arg) {
+            auto *search = static_cast<Search *>(arg);
+            search->found |= Py_TYPE(op) == search->type;
+            return search->found ? 0 : 1;
+        },
+        &search);
+    return search.found;
+#else
+    // Frozen objects are not listed. Nothing but the time of the next collection depends on it.
+    PyObject *gc = PyImport_ImportModule("gc");
+    PyObject *unfrozen = gc ? PyObject_CallMethod(gc, "unfreeze", nullptr) : nullptr;
+    PyObject *objects = unfrozen ? PyObject_CallMethod(gc, "get_objects", nullptr) : nullptr;
+    int found = objects ? 0 : -1;
+    for (Py_ssize_t i = 0; found == 0 && i < PyList_GET_SIZE(objects); i++) {
+        found = Py_TYPE(PyList_GET_ITEM(objects, i)) == type;
+    }
+    Py_XDECREF(objects);
+    Py_XDECREF(unfrozen);
+    Py_XDECREF(gc);
+    return found;
+#endif
+}
+
+}  // namespace fastoutputs

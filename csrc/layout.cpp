@@ -1,0 +1,485 @@
+// Lays a class out when it is created, and reads what it declares when it is first used.
+#include "sealing.hpp"
+
+#include "memory.hpp"
+#include "vars.hpp"
+
+#include <algorithm>
+
+namespace fastoutputs {
+
+ClassLayout *no_fields;
+
+static PyTypeObject *layout_type;
+constexpr Py_ssize_t slot_size = sizeof(PyObject *);
+
+// --- the object -----------------------------------------------------------------------------------
+
+static py::object new_layout() {
+    auto *layout = PyObject_GC_New(ClassLayout, layout_type);
+    if (!layout) {
+        throw py::error_already_set();
+    }
+    // Value-initialised behind the object's header: all counts, pointers and facts are zero.
+    const PyObject header = layout->ob_base;
+    new (layout) ClassLayout();
+    layout->ob_base = header;
+    layout->buckets.assign(1, Bucket{nullptr, -1, 0});
+    layout->table = layout->buckets.data();
+    layout->fills_inner_dict = layout->plain_to_tuple = layout->plain_items = true;
+    layout->plain_reduce = layout->unpacks_pairs = true;
+    PyObject_GC_Track(as_object(layout));
+    return py::reinterpret_steal<py::object>(as_object(layout));
+}
+
+static int layout_traverse(PyObject *op, visitproc visit, void *arg) {
+    Py_VISIT(Py_TYPE(op));
+    for (const Field &field : reinterpret_cast<ClassLayout *>(op)->fields) {
+        Py_VISIT(field.initial);
+        Py_VISIT(field.factory);
+    }
+    Py_VISIT(reinterpret_cast<ClassLayout *>(op)->aliases);
+    return 0;
+}
+
+static int layout_clear(PyObject *op) {
+    for (Field &field : reinterpret_cast<ClassLayout *>(op)->fields) {
+        Py_CLEAR(field.initial);
+        Py_CLEAR(field.factory);
+    }
+    Py_CLEAR(reinterpret_cast<ClassLayout *>(op)->aliases);
+    return 0;
+}
+
+static void layout_dealloc(PyObject *op) {
+    auto *layout = reinterpret_cast<ClassLayout *>(op);
+    PyTypeObject *type = Py_TYPE(op);
+    PyObject_GC_UnTrack(op);
+    layout_clear(op);
+    for (Place &place : layout->reserved) {
+        Py_DECREF(place.name);
+    }
+    layout->~ClassLayout();
+    PyObject_GC_Del(op);
+    Py_DECREF(type);
+}
+
+int prepare_layout_type() {
+    PyType_Slot slots[] = {
+        {Py_tp_dealloc, reinterpret_cast<void *>(layout_dealloc)},
+        {Py_tp_traverse, reinterpret_cast<void *>(layout_traverse)},
+        {Py_tp_clear, reinterpret_cast<void *>(layout_clear)},
+        {0, nullptr},
+    };
+    PyType_Spec spec = {"fastoutputs._core.class_layout", sizeof(ClassLayout), 0,
+                        Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};
+    layout_type = reinterpret_cast<PyTypeObject *>(PyType_FromSpec(&spec));
+    return layout_type ? guarded(-1,
+                                 [] {
+                                     no_fields = reinterpret_cast<ClassLayout *>(new_layout().release().ptr());
+                                     no_fields->is_sealed = true;
+                                     return 0;
+                                 })
+                       : -1;
+}
+
+ClassLayout *own_layout(PyTypeObject *type) { return reinterpret_cast<ClassLayout *>(private_slot(type)); }
+
+// --- when the class is created --------------------------------------------------------------------
+
+static bool same_text(PyObject *left, PyObject *right) { return left == right || PyUnicode_Compare(left, right) == 0; }
+
+static const Place *find_place(const ClassLayout *layout, py::handle name) {
+    for (const Place &place : layout->reserved) {
+        if (same_text(place.name, name.ptr())) {
+            return &place;
+        }
+    }
+    return nullptr;
+}
+
+static void add_place(ClassLayout *layout, py::handle name, Py_ssize_t offset) {
+    layout->reserved.push_back({nullptr, offset});
+    layout->reserved.back().name = Py_NewRef(name.ptr());
+    PyUnicode_InternInPlace(&layout->reserved.back().name);
+}
+
+py::dict own_annotations(PyTypeObject *type) {
+    py::handle cls(as_object(type));
+    py::object found;
+    if (annotations_are_lazy) {
+        py::module_ annotationlib = py::module_::import("annotationlib");
+        found = annotationlib.attr("get_annotations")(
+            cls, py::arg("format") = annotationlib.attr("Format").attr("FORWARDREF"));
+    } else {
+        found = py::reinterpret_borrow<py::object>(PyDict_GetItemString(own_dict(type), "__annotations__"));
+    }
+    return found && PyDict_Check(found.ptr()) ? py::dict(found) : py::dict();
+}
+
+// What an annotation written as text names, such as ClassVar for "typing.ClassVar[int]"; None if that is not simple.
+static py::object named_by(const std::string &text, PyTypeObject *type) {
+    const std::string name = text.substr(0, text.find_first_of("[ "));
+    py::object found = py::module_::import("sys").attr("modules").attr("get")(
+        py::handle(as_object(type)).attr("__module__"), py::none());
+    for (std::size_t start = 0, dot; start <= name.size() && !found.is_none(); start = dot + 1) {
+        dot = std::min(name.find('.', start), name.size());
+        found = attribute_or_none(found, name.substr(start, dot - start).c_str());
+    }
+    return found;
+}
+
+// As @dataclass decides it: ClassVar, InitVar and KW_ONLY make no field. In doubt it is one: a slot too many is given
+// back when the class is first used.
+static bool makes_a_field(py::object annotation, PyTypeObject *type) {
+    if (PyUnicode_Check(annotation.ptr())) {
+        const std::string text = annotation.cast<std::string>();
+        auto mentions = [&](const char *name) { return text.find(name) != std::string::npos; };
+        if (!mentions("ClassVar") && !mentions("InitVar") && !mentions("KW_ONLY")) {
+            return true;
+        }
+        annotation = named_by(text, type);
+    }
+    const py::module_ dataclasses = py::module_::import("dataclasses");
+    const py::object init_var = dataclasses.attr("InitVar");
+    if (annotation.is(init_var) || py::type::handle_of(annotation).is(init_var) ||
+        annotation.is(dataclasses.attr("KW_ONLY"))) {
+        return false;
+    }
+    const py::object typing = py::module_::import("sys").attr("modules").attr("get")("typing", py::none());
+    if (typing.is_none()) {
+        return true;
+    }
+    const py::object class_var = typing.attr("ClassVar");
+    return !annotation.is(class_var) && !typing.attr("get_origin")(annotation).is(class_var);
+}
+
+// The fields that @dataclass will find, as far as they can be known before it runs: of the class itself, and of bases
+// that have no layout, such as a dataclass used as a mixin.
+static py::list expected_fields(PyTypeObject *type, const py::dict &annotations) {
+    py::list names;
+    for (py::handle base : py::reinterpret_borrow<py::tuple>(type->tp_mro)) {
+        auto *base_type = reinterpret_cast<PyTypeObject *>(base.ptr());
+        if (base_type == type || !is_heap_type(base_type) || own_layout(base_type) ||
+            !PyDict_GetItemString(own_dict(base_type), "__dataclass_fields__")) {
+            continue;
+        }
+        for (py::handle field : py::module_::import("dataclasses").attr("fields")(base)) {
+            names.append(field.attr("name"));
+        }
+    }
+    for (auto [name, annotation] : annotations) {
+        if (makes_a_field(py::reinterpret_borrow<py::object>(annotation), type)) {
+            names.append(name);
+        }
+    }
+    return names;
+}
+
+// The nearest base that has a layout: all others lie on the way from it to ModelOutput, or CPython would have refused
+// the class.
+static PyTypeObject *laid_out_base(PyTypeObject *type) {
+    PyTypeObject *base = type->tp_base;
+    while (!own_layout(base)) {
+        base = base->tp_base;
+    }
+    return base;
+}
+
+// The descriptors that CPython made for the class's own __slots__, in the order of their slots.
+static std::vector<PyMemberDescrObject *> own_slots(PyTypeObject *type) {
+    std::vector<PyMemberDescrObject *> found;
+    PyObject *name, *attribute;
+    Py_ssize_t position = 0;
+    while (PyDict_Next(own_dict(type), &position, &name, &attribute)) {
+        auto *descriptor = reinterpret_cast<PyMemberDescrObject *>(attribute);
+        if (Py_IS_TYPE(attribute, &PyMemberDescr_Type) && descriptor->d_common.d_type == type) {
+            found.push_back(descriptor);
+        }
+    }
+    std::sort(found.begin(), found.end(),
+              [](auto *left, auto *right) { return left->d_member->offset < right->d_member->offset; });
+    return found;
+}
+
+// What the class adds behind the slots of its base, in order: CPython compares this, as it does for __slots__, before
+// it lets __class__ change. A field is no name that __slots__ can have, as those slots may be NULL.
+static void set_slot_names(PyTypeObject *type, const py::list &names) {
+    Ref replaced(std::exchange(slot_names(type), py::tuple(names).release().ptr()));
+}
+
+static py::str slot_name_of_field(py::handle name) { return py::str("field {}").format(name); }
+
+// Reserves a slot for each of these names that has none. CPython reads the size when it makes an instance or a
+// subclass, and compares it when __class__ or __bases__ change.
+static void reserve(PyTypeObject *type, ClassLayout *layout, const py::list &names, py::list added) {
+    Py_ssize_t end = layout->reserved_from;
+    for (py::handle name : names) {
+        if (PyUnicode_CheckExact(name.ptr()) && !find_place(layout, name)) {
+            add_place(layout, name, end);
+            end += slot_size;
+            added.append(slot_name_of_field(name));
+        }
+    }
+    set_slot_names(type, added);
+    type->tp_basicsize = end;
+}
+
+// The slots that the class has for names in __slots__ follow those of its base. One named like a field becomes the slot
+// of that field; if a base has one already, the second is not needed.
+static void take_over_slots(PyTypeObject *type, ClassLayout *layout, const py::list &fields, py::list added) {
+    Py_ssize_t end = type->tp_base->tp_basicsize;
+    for (PyMemberDescrObject *descriptor : own_slots(type)) {
+        Py_ssize_t &offset = descriptor->d_member->offset;
+        const py::handle name(descriptor->d_common.d_name);
+        if (const Place *place = find_place(layout, name)) {
+            offset = place->offset;
+            continue;
+        }
+        if (fields.contains(name)) {
+            add_place(layout, name, end);
+            added.append(slot_name_of_field(name));
+        } else {
+            layout->holes.push_back(end);
+            added.append(name);
+        }
+        offset = end;
+        end += slot_size;
+    }
+    layout->reserved_from = end;
+}
+
+static bool is_instantiated(PyTypeObject *type) {
+    const int found = has_instances(type);
+    if (found < 0) {
+        throw py::error_already_set();
+    }
+    return found > 0;
+}
+
+void lay_out(PyTypeObject *type, const py::dict &annotations) {
+    const py::list fields = expected_fields(type, annotations);
+    if (own_layout(type)) {
+        return;  // __init_subclass__ was called by hand
+    }
+    // A __set_name__, a metaclass or another __init_subclass__ may have made one. Mostly there is no need to look.
+    const auto references = references_to_new_class + static_cast<Py_ssize_t>(own_slots(type).size());
+    if (Py_REFCNT(type) > references && is_instantiated(type)) {
+        type_error(full_name(type) +
+                   " has an instance before it has room for its fields: make none before "
+                   "ModelOutput.__init_subclass__ has run");
+    }
+    PyTypeObject *base = laid_out_base(type);
+    const py::object made = new_layout();
+    auto *layout = reinterpret_cast<ClassLayout *>(made.ptr());
+    for (const Place &place : own_layout(base)->reserved) {
+        add_place(layout, place.name, place.offset);
+    }
+    layout->holes = own_layout(base)->holes;
+    for (Py_ssize_t offset = base->tp_basicsize; offset < type->tp_base->tp_basicsize; offset += slot_size) {
+        layout->holes.push_back(offset);  // of a base without a layout
+    }
+    py::list added;
+    take_over_slots(type, layout, fields, added);
+    reserve(type, layout, fields, added);
+    private_slot(type) = Py_NewRef(made.ptr());
+}
+
+// --- when the class is first used -----------------------------------------------------------------
+
+static void type_changed(PyTypeObject *type) {
+    type_error(full_name(type) + " changed its fields after its first use: declare a subclass instead");
+}
+
+struct DeclaredField {
+    py::object name, initial, factory;  // a factory or default may be MISSING
+    bool is_parameter, by_position;
+};
+
+static std::vector<DeclaredField> declared_fields(PyTypeObject *type) {
+    std::vector<DeclaredField> found;
+    for (py::handle field : py::module_::import("dataclasses").attr("fields")(py::handle(as_object(type)))) {
+        py::object name = field.attr("name");
+        if (!PyUnicode_CheckExact(name.ptr())) {
+            type_error(full_name(type) + " has a field whose name is no str: " + py::repr(name).cast<std::string>());
+        }
+        PyObject *interned = name.release().ptr();
+        PyUnicode_InternInPlace(&interned);
+        name = py::reinterpret_steal<py::object>(interned);
+        const bool is_parameter = field.attr("init").cast<bool>();
+        found.push_back({name, field.attr("default"), field.attr("default_factory"), is_parameter,
+                         is_parameter && !field.attr("kw_only").cast<bool>()});
+    }
+    return found;
+}
+
+// Gives the class exactly the slots that its fields need, which may differ from what was expected when it was created.
+static void fit(PyTypeObject *type, ClassLayout *layout, const std::vector<DeclaredField> &declared) {
+    py::list names;
+    const DeclaredField *missing = nullptr;
+    for (const DeclaredField &field : declared) {
+        names.append(field.name);
+        missing = missing || find_place(layout, field.name) ? missing : &field;
+    }
+    auto is_surplus = [&](const Place &place) {
+        return place.offset >= layout->reserved_from && !names.contains(py::handle(place.name));
+    };
+    if (!missing && std::none_of(layout->reserved.begin(), layout->reserved.end(), is_surplus)) {
+        return;
+    }
+    const py::list subclasses = py::handle(as_object(&PyType_Type)).attr("__subclasses__")(py::handle(as_object(type)));
+    if (!subclasses.empty() || (new_bypasses_alloc && is_instantiated(type)) || layout->is_sealed) {
+        if (missing) {
+            type_error(full_name(type) + " got the field '" + missing->name.cast<std::string>() +
+                       "' after a subclass or an instance was made: declare it in the body of the class");
+        }
+        return;
+    }
+    auto is_own = [=](const Place &place) { return place.offset >= layout->reserved_from; };
+    for (const Place &place : layout->reserved) {
+        if (is_own(place)) {
+            Py_DECREF(place.name);
+        }
+    }
+    layout->reserved.erase(std::remove_if(layout->reserved.begin(), layout->reserved.end(), is_own),
+                           layout->reserved.end());
+    const Py_ssize_t others = (layout->reserved_from - type->tp_base->tp_basicsize) / slot_size;
+    const auto added = py::reinterpret_steal<py::list>(PySequence_List(slot_names(type)));
+    if (!added || PyList_SetSlice(added.ptr(), others, PY_SSIZE_T_MAX, nullptr) < 0) {
+        throw py::error_already_set();
+    }
+    reserve(type, layout, names, added);
+}
+
+static void build_table(std::vector<Bucket> &buckets, const std::vector<Place> &places, std::size_t size) {
+    buckets.assign(size, Bucket{nullptr, -1, 0});
+    for (std::size_t i = 0; i < places.size(); i++) {
+        std::size_t at = static_cast<std::size_t>(known_hash(places[i].name)) & (size - 1);
+        while (buckets[at].name) {
+            at = (at + 1) & (size - 1);
+        }
+        buckets[at] = Bucket{places[i].name, static_cast<Py_ssize_t>(i), places[i].offset};
+    }
+}
+
+// A larger table, within reason, where two fields would want one bucket: the second is found more slowly.
+static std::vector<Bucket> table_for(const std::vector<Place> &places) {
+    std::vector<Bucket> buckets;
+    const std::size_t enough = 2 * places.size(), most = 16 * enough;
+    for (std::size_t size = 1;; size *= 2) {
+        if (size < enough) {
+            continue;
+        }
+        build_table(buckets, places, size);
+        auto has_its_bucket = [&](const Place &place) {
+            return buckets[static_cast<std::size_t>(known_hash(place.name)) & (size - 1)].name == place.name;
+        };
+        if (size >= most || std::all_of(places.begin(), places.end(), has_its_bucket)) {
+            return buckets;
+        }
+    }
+}
+
+static std::unique_ptr<FieldDefinition[]> definitions_for(const std::vector<Place> &places) {
+    std::unique_ptr<FieldDefinition[]> definitions(new FieldDefinition[places.size()]);
+    for (std::size_t i = 0; i < places.size(); i++) {
+        const char *text = PyUnicode_AsUTF8(places[i].name);
+        if (!text) {
+            throw py::error_already_set();
+        }
+        // Read-only to CPython: a store must pass output_setattro, which keeps the inner dict in sync.
+        definitions[i].member = {text, slot_member, places[i].offset, READONLY, nullptr};
+        definitions[i].by_name = {text, field_get, field_set, nullptr, places[i].name};
+    }
+    return definitions;
+}
+
+// From here on the class has these fields, at these places, for good.
+static void take_fields(PyTypeObject *type, ClassLayout *layout, const std::vector<DeclaredField> &declared) {
+    std::vector<Place> places;
+    for (const DeclaredField &field : declared) {
+        const Place *place = find_place(layout, field.name);
+        auto is_same = [=](const Place &other) { return other.offset == place->offset; };
+        if (!place || std::any_of(places.begin(), places.end(), is_same)) {
+            type_error(full_name(type) + " declares the field '" + field.name.cast<std::string>() + "' twice");
+        }
+        PyObject_Hash(place->name);  // from now on it is known
+        places.push_back(*place);
+    }
+    std::vector<Field> fields(places.size());
+    std::vector<Bucket> buckets = table_for(places);
+    std::unique_ptr<FieldDefinition[]> definitions = definitions_for(places);
+    layout->fields = std::move(fields);  // nothing fails from here on
+    layout->places = std::move(places);
+    layout->place = layout->places.data();
+    layout->buckets = std::move(buckets);
+    layout->table = layout->buckets.data();
+    layout->mask = layout->buckets.size() - 1;
+    layout->definitions = std::move(definitions);
+    layout->count = static_cast<Py_ssize_t>(layout->fields.size());
+    layout->field_slots = count_field_slots(layout, type);
+    layout->free_list = free_list_for(layout);
+    layout->is_sealed = true;
+}
+
+static PyObject *owned_unless_missing(const py::object &value, const py::handle &missing) {
+    return value.is(missing) ? nullptr : Py_NewRef(value.ptr());
+}
+
+void read_fields(PyTypeObject *type, ClassLayout *layout, bool is_dataclass) {
+    const std::vector<DeclaredField> declared = is_dataclass ? declared_fields(type) : std::vector<DeclaredField>();
+    if (!layout->is_sealed) {
+        fit(type, layout, declared);
+        if (!layout->is_sealed) {  // or Python code used the class meanwhile
+            take_fields(type, layout, declared);
+        }
+    }
+    if (declared.size() != layout->fields.size()) {
+        type_changed(type);
+    }
+    const py::object missing = py::module_::import("dataclasses").attr("MISSING");
+    std::vector<Ref> replaced(2 * declared.size());
+    std::vector<Py_ssize_t> positional;
+    bool fills_defaults = false, takes_all_fields = true;
+    for (std::size_t i = 0; i < declared.size(); i++) {
+        if (layout->place[i].name != declared[i].name.ptr()) {
+            type_changed(type);
+        }
+        if (declared[i].by_position) {
+            positional.push_back(static_cast<Py_ssize_t>(i));
+        }
+    }
+    for (std::size_t i = 0; i < declared.size(); i++) {
+        Field &field = layout->fields[i];
+        replaced[2 * i] = Ref(std::exchange(field.initial, owned_unless_missing(declared[i].initial, missing)));
+        replaced[2 * i + 1] = Ref(std::exchange(field.factory, owned_unless_missing(declared[i].factory, missing)));
+        field.is_parameter = declared[i].is_parameter;
+        fills_defaults |= field.initial != Py_None;
+        takes_all_fields &= field.is_parameter;
+    }
+    layout->positional = std::move(positional);
+    layout->most_positional = static_cast<Py_ssize_t>(layout->positional.size());
+    layout->fills_defaults = fills_defaults;
+    layout->takes_all_fields = takes_all_fields;
+}
+
+const Bucket *find_bucket_slowly(const ClassLayout *layout, PyObject *name) {
+    if (!PyUnicode_CheckExact(name)) {
+        return nullptr;
+    }
+    Py_hash_t hash = known_hash(name);
+    if (hash == -1) {
+        hash = PyObject_Hash(name);
+    }
+    for (auto i = static_cast<std::size_t>(hash);; i++) {
+        const Bucket &bucket = layout->table[i & layout->mask];
+        if (!bucket.name) {
+            return nullptr;
+        }
+        if (bucket.name == name || (known_hash(bucket.name) == hash && PyUnicode_Compare(bucket.name, name) == 0)) {
+            return &bucket;
+        }
+    }
+}
+
+}  // namespace fastoutputs
