@@ -424,8 +424,8 @@ PyObject *output_or(PyObject *left, PyObject *right) {
     if (!PyDict_Check(left) || !PyDict_Check(right)) {
         Py_RETURN_NOTIMPLEMENTED;
     }
-    PyTypeObject *type = Py_TYPE(is_output(left) ? left : right);
-    Ref merged(PyObject_CallOneArg(as_object(type), left));
+    Ref type = Ref::borrow(as_object(Py_TYPE(is_output(left) ? left : right)));
+    Ref merged(PyObject_CallOneArg(type.get(), left));
     Ref items(merged ? PyDict_New() : nullptr);
     if (!items || PyDict_Update(items.get(), right) < 0) {
         return nullptr;

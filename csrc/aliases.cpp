@@ -53,13 +53,13 @@ static std::vector<DeclaredAlias> declared_aliases(PyTypeObject *type) {
     std::vector<DeclaredAlias> found;
     for (py::handle base : py::reinterpret_borrow<py::tuple>(type->tp_mro)) {
         auto *base_type = reinterpret_cast<PyTypeObject *>(base.ptr());
-        PyObject *own = is_heap_type(base_type) ? PyDict_GetItemWithError(own_dict(base_type), aliases_key) : nullptr;
+        PyObject *own = own_attribute(base_type, aliases_key);
         if (!own) {
             continue;
         }
         auto declared = py::reinterpret_borrow<py::object>(own);
         check_aliases(base_type, declared);
-        PyObject *notice = PyDict_GetItemWithError(own_dict(base_type), notice_key);
+        PyObject *notice = own_attribute(base_type, notice_key);
         auto held = notice ? py::reinterpret_borrow<py::object>(notice) : py::none();
         if (!held.is_none() && !PyCallable_Check(held.ptr())) {
             type_error(full_name(base_type) + ".__fastoutputs_alias_used__ must be callable, not " +
@@ -128,7 +128,7 @@ py::object without_alias_wrapper(const py::object &init) {
 
 // Has the generated __init__ of a class take the aliases of its parameters. True if the class changed.
 static bool fit_init(PyTypeObject *type, const std::vector<DeclaredAlias> &declared) {
-    PyObject *own = PyDict_GetItemWithError(own_dict(type), init_key);
+    PyObject *own = own_attribute(type, init_key);
     if (!own) {
         return false;
     }

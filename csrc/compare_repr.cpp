@@ -97,7 +97,8 @@ PyObject *dataclass_richcompare(PyObject *left, PyObject *right, int op) {
 }
 
 static PyObject *class_name(PyObject *op, const char *which) {
-    return PyObject_GetAttrString(as_object(Py_TYPE(op)), which);
+    Ref name(PyObject_GetAttrString(as_object(Py_TYPE(op)), which));
+    return name ? PyObject_Str(name.get()) : nullptr;  // a metaclass may give anything
 }
 
 // As OrderedDict of the running Python writes it: the present items.

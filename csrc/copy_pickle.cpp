@@ -50,6 +50,7 @@ static PyObject *copy_of_attributes(OutputObject *self) {
 }
 
 static PyObject *dict_new(PyTypeObject *type) {
+    Ref held = Ref::borrow(as_object(type));
     Ref no_arguments(PyTuple_New(0));
     return no_arguments ? PyDict_Type.tp_new(type, no_arguments.get(), nullptr) : nullptr;
 }
@@ -170,11 +171,12 @@ static PyObject *output_reduce(PyObject *op, PyObject *) {
         return nullptr;
     }
     // The constructor would leave out an extra key of None; and what leads back to self must have been made first.
-    const int needs_self = by_dict ? leads_to(items.get(), op) : 0;
+    const bool can_spread = by_dict && !holds_none(items.get());
+    const int needs_self = can_spread ? leads_to(items.get(), op) : 0;
     if (needs_self < 0) {
         return nullptr;
     }
-    if (by_dict && !needs_self && !holds_none(items.get())) {
+    if (can_spread && !needs_self) {
         Ref argument(constructor_dict(self, items.get()));
         Ref attributes(argument ? copy_of_attributes(self) : nullptr);
         if (!attributes || PyDict_GET_SIZE(attributes.get()) == 0) {
@@ -269,6 +271,7 @@ static int deepen(PyObject *items, PyObject *deepcopy, PyObject *memo) {
 static PyObject *copy_or_deepcopy(PyObject *op, PyObject *memo) {
     OutputObject *self = as_output(op);
     const ClassLayout *layout = current_layout(self);
+    Ref held = layout ? hold(layout) : Ref();  // over code of other modules
     Ref copy(layout ? PyImport_ImportModule("copy") : nullptr);
     Ref reducers(copy ? PyObject_GetAttrString(copy.get(), "dispatch_table") : nullptr);
     if (!reducers) {

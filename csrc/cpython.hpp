@@ -201,42 +201,71 @@ constexpr bool code_has_qualname = PY_VERSION_HEX >= 0x030b0000;
 // Annotations are evaluated when asked for, by annotationlib.
 constexpr bool annotations_are_lazy = PY_VERSION_HEX >= 0x030e0000;
 
-// Whether instances may exist that output_alloc did not make. Up to 3.14 it makes all, once it stands in the class.
-constexpr bool new_bypasses_alloc = slots_may_be_null;
+// The slots that CPython made for the names in the class's own __slots__, in order; the class's member descriptors
+// point at these. Py_SIZE(type) says how many.
+inline PyMemberDef *python_slots(PyTypeObject *type) {
+    return reinterpret_cast<PyMemberDef *>(reinterpret_cast<char *>(type) + Py_TYPE(type)->tp_basicsize);
+}
 
-// How many references to a class there are while type.__new__ makes it and calls a C method of its base: its own, that
-// of the method, and that in the tuple of its bases. One that has an instance has more.
-constexpr Py_ssize_t references_to_new_class = 3;
+// How many references to a class there are while type.__new__ makes it and calls a C method of its base: that of
+// type.__new__ and that of the method, beside those that the class itself holds. An instance is one more.
+constexpr Py_ssize_t references_to_new_class = 2;
 
-// Looks through all objects for an instance of type; slow. 1: there is one; -1: an error.
-inline int has_instances(PyTypeObject *type) {
-#if PY_VERSION_HEX >= 0x030c0000
+// The collector's own functions, as they are when the module is imported.
+struct Collector {
+    PyObject *unfreeze, *get_objects;
+};
+inline Collector collector;
+inline int prepare_collector() {
+    PyObject *gc = PyImport_ImportModule("gc");
+    collector.unfreeze = gc ? PyObject_GetAttrString(gc, "unfreeze") : nullptr;
+    collector.get_objects = gc ? PyObject_GetAttrString(gc, "get_objects") : nullptr;
+    Py_XDECREF(gc);
+    return collector.unfreeze && collector.get_objects ? 0 : -1;
+}
+
+// Whether the size of type matters to op: it is an instance of type, or a class derived from it.
+inline bool depends_on(PyObject *op, PyTypeObject *type) {
+    if (Py_TYPE(op) == type) {
+        return true;
+    }
+    return PyType_Check(op) && op != as_object(type) && PyType_IsSubtype(reinterpret_cast<PyTypeObject *>(op), type);
+}
+
+// Looks through all objects for one that depends on type, other than `apart`; slow. 1: there is one; -1: an error. No
+// code runs between the search and the return.
+inline int has_dependents(PyTypeObject *type, PyTypeObject *apart) {
+    // Frozen objects are not listed. Nothing but the work of the next collections depends on it.
+    PyObject *unfrozen = PyObject_CallNoArgs(collector.unfreeze);
+    if (!unfrozen) {
+        return -1;
+    }
+    Py_DECREF(unfrozen);
     struct Search {
-        PyTypeObject *type;
+        PyTypeObject *type, *apart;
         int found;
-    } search = {type, 0};
+        void look_at(PyObject *op) { found |= op != as_object(apart) && depends_on(op, type); }
+    } search = {type, apart, 0};
+#if PY_VERSION_HEX >= 0x030c0000
     PyUnstable_GC_VisitObjects(
         [](PyObject *op, void *arg) {
-            auto *search = static_cast<Search *>(arg);
-            search->found |= Py_TYPE(op) == search->type;
-            return search->found ? 0 : 1;
+            static_cast<Search *>(arg)->look_at(op);
+            return static_cast<Search *>(arg)->found ? 0 : 1;
         },
         &search);
-    return search.found;
 #else
-    // Frozen objects are not listed. Nothing but the time of the next collection depends on it.
-    PyObject *gc = PyImport_ImportModule("gc");
-    PyObject *unfrozen = gc ? PyObject_CallMethod(gc, "unfreeze", nullptr) : nullptr;
-    PyObject *objects = unfrozen ? PyObject_CallMethod(gc, "get_objects", nullptr) : nullptr;
-    int found = objects ? 0 : -1;
-    for (Py_ssize_t i = 0; found == 0 && i < PyList_GET_SIZE(objects); i++) {
-        found = Py_TYPE(PyList_GET_ITEM(objects, i)) == type;
+    PyObject *objects = PyObject_CallNoArgs(collector.get_objects);
+    if (!objects || !PyList_CheckExact(objects)) {
+        Py_XDECREF(objects);
+        PyErr_SetString(PyExc_RuntimeError, "gc.get_objects was replaced before fastoutputs was imported");
+        return -1;
     }
-    Py_XDECREF(objects);
-    Py_XDECREF(unfrozen);
-    Py_XDECREF(gc);
-    return found;
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(objects); i++) {
+        search.look_at(PyList_GET_ITEM(objects, i));
+    }
+    Py_DECREF(objects);
 #endif
+    return search.found;
 }
 
 }  // namespace fastoutputs

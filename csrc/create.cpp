@@ -83,9 +83,11 @@ static int set_pair(OutputObject *self, PyObject *key, PyObject *value) {
 // Called when the first field is the only one that is there.
 static int unpack_first(OutputObject *self) {
     const Locked locked(self);
-    Ref first = Ref::borrow(value_at(self, layout_of(self)->place[0].offset));
+    const ClassLayout *layout = layout_of(self);
+    Ref held = hold(layout);  // over all that the first field may do
+    Ref first = Ref::borrow(value_at(self, layout->place[0].offset));
     PyTypeObject *type = Py_TYPE(first.get());
-    if (!layout_of(self)->unpacks_pairs && !PyDict_Check(first.get())) {
+    if (!layout->unpacks_pairs && !PyDict_Check(first.get())) {
         return 0;
     }
     if (!type->tp_iter && !PySequence_Check(first.get())) {
@@ -105,7 +107,7 @@ static int unpack_first(OutputObject *self) {
         }
         return -1;
     }
-    if (store_field(self, layout_of(self), 0, Py_None) < 0) {
+    if (store_field(self, layout, 0, Py_None) < 0) {
         return -1;
     }
     for (bool at_start = true;; at_start = false) {
@@ -115,7 +117,7 @@ static int unpack_first(OutputObject *self) {
         }
         if (!is_pair(element.get())) {
             if (at_start) {
-                return set_item(self, layout_of(self)->place[0].name, first.get());
+                return set_item(self, layout->place[0].name, first.get());
             }
             PyErr_Format(PyExc_ValueError, "Cannot set key/value for %S. It needs to be a tuple (key, value).",
                          element.get());
@@ -176,9 +178,9 @@ static int fill_other_defaults(OutputObject *self) {
 
 // What type.__call__ does.
 static PyObject *construct_by_init(PyTypeObject *type, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames) {
-    Ref positional(PyTuple_New(nargs));
     Ref keywords(kwnames ? PyDict_New() : nullptr);
-    if (!positional || (kwnames && !keywords)) {
+    Ref positional(keywords || !kwnames ? PyTuple_New(nargs) : nullptr);
+    if (!positional) {
         return nullptr;
     }
     for (Py_ssize_t i = 0; i < nargs; i++) {
@@ -193,11 +195,11 @@ static PyObject *construct_by_init(PyTypeObject *type, PyObject *const *args, Py
     if (!made || !PyObject_TypeCheck(made.get(), type)) {
         return made.release();  // a __new__ of the user's may return anything
     }
-    if (fill_other_defaults(as_output(made.get())) < 0 ||
-        Py_TYPE(made.get())->tp_init(made.get(), positional.get(), keywords.get()) < 0) {
+    if (fill_other_defaults(as_output(made.get())) < 0) {
         return nullptr;
     }
-    return made.release();
+    const initproc init = Py_TYPE(made.get())->tp_init;
+    return init && init(made.get(), positional.get(), keywords.get()) < 0 ? nullptr : made.release();
 }
 
 // A new output with these values, each at its offset. Whatever else may run Python code was done before, so that nobody
@@ -245,7 +247,8 @@ FASTOUTPUTS_OUT_OF_LINE static PyObject *assemble_with_defaults(PyTypeObject *ty
                                                                 PyObject *const *args, Py_ssize_t *offsets,
                                                                 Py_ssize_t count, const Given &given) {
     std::array<PyObject *, most_bound> values;
-    Ref defaults(PyList_New(0));  // owns the new ones, and nobody can find it
+    Ref held = Ref::borrow(as_object(type));  // over factories
+    Ref defaults(PyList_New(0));              // owns the new ones, and nobody can find it
     if (!defaults) {
         return nullptr;
     }

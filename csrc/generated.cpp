@@ -73,7 +73,7 @@ bool is_generated_over_fields(PyTypeObject *type, const ClassLayout *layout, con
     }
     for (std::size_t i = 0; i < declared.size(); i++) {
         py::handle field = declared[i];
-        if (!field.attr(flag).cast<bool>() || !same_name(field.attr("name"), layout->place[i].name)) {
+        if (!is_true(field.attr(flag)) || !same_name(field.attr("name"), layout->place[i].name)) {
             return false;
         }
     }
@@ -83,6 +83,38 @@ bool is_generated_over_fields(PyTypeObject *type, const ClassLayout *layout, con
 bool is_frozen(py::handle cls) {
     py::object parameters = attribute_or_none(cls, "__dataclass_params__");
     return !parameters.is_none() && parameters.attr("frozen").cast<bool>();
+}
+
+// Whether a parameter of the generated __init__ has the default that the field declares. One that was inherited, or
+// taken from another class, may have another.
+static bool has_default_of(const Field &field, py::handle given) {
+    const py::object of_factory = attribute_or_none(py::module_::import("dataclasses"), "_HAS_DEFAULT_FACTORY");
+    return field.factory ? given && given.is(of_factory) : given.ptr() == field.initial;
+}
+
+static bool has_defaults_of(const ClassLayout *layout, const py::object &init) {
+    const py::object by_position = init.attr("__defaults__"), by_keyword = init.attr("__kwdefaults__");
+    const std::size_t most = layout->positional.size();
+    const std::size_t optional = by_position.is_none() ? 0 : py::len(by_position);
+    std::vector<bool> seen(layout->fields.size());
+    for (std::size_t i = 0; i < most; i++) {
+        const auto index = static_cast<std::size_t>(layout->positional[i]);
+        const bool is_optional = i + optional >= most;
+        const py::object given = is_optional ? py::object(by_position[py::int_(i + optional - most)]) : py::object();
+        if (!has_default_of(layout->fields[index], given)) {
+            return false;
+        }
+        seen[index] = true;
+    }
+    for (std::size_t i = 0; i < layout->fields.size(); i++) {
+        const py::handle name(layout->place[i].name);
+        const bool is_optional = !by_keyword.is_none() && by_keyword.contains(name);
+        const py::object given = is_optional ? py::object(by_keyword[name]) : py::object();
+        if (!seen[i] && layout->fields[i].is_parameter && !has_default_of(layout->fields[i], given)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 // Whether output_vectorcall does exactly what calling the class would do.
@@ -126,7 +158,7 @@ bool has_compiled_init(PyTypeObject *type, const ClassLayout *layout, bool store
             return false;
         }
     }
-    return true;
+    return has_defaults_of(layout, without_known_wrapper(found.value, "__init__"));
 }
 
 }  // namespace fastoutputs

@@ -87,21 +87,13 @@ ClassLayout *own_layout(PyTypeObject *type) { return reinterpret_cast<ClassLayou
 
 // --- when the class is created --------------------------------------------------------------------
 
-static bool same_text(PyObject *left, PyObject *right) { return left == right || PyUnicode_Compare(left, right) == 0; }
-
-static const Place *find_place(const ClassLayout *layout, py::handle name) {
-    for (const Place &place : layout->reserved) {
-        if (same_text(place.name, name.ptr())) {
+static const Place *find_place(const std::vector<Place> &places, py::handle name) {
+    for (const Place &place : places) {
+        if (place.name == name.ptr() || PyUnicode_Compare(place.name, name.ptr()) == 0) {
             return &place;
         }
     }
     return nullptr;
-}
-
-static void add_place(ClassLayout *layout, py::handle name, Py_ssize_t offset) {
-    layout->reserved.push_back({nullptr, offset});
-    layout->reserved.back().name = Py_NewRef(name.ptr());
-    PyUnicode_InternInPlace(&layout->reserved.back().name);
 }
 
 py::dict own_annotations(PyTypeObject *type) {
@@ -114,7 +106,12 @@ py::dict own_annotations(PyTypeObject *type) {
     } else {
         found = py::reinterpret_borrow<py::object>(PyDict_GetItemString(own_dict(type), "__annotations__"));
     }
-    return found && PyDict_Check(found.ptr()) ? py::dict(found) : py::dict();
+    const bool is_dict = found && PyDict_Check(found.ptr());
+    auto annotations = py::reinterpret_steal<py::dict>(is_dict ? PyDict_Copy(found.ptr()) : PyDict_New());
+    if (!annotations) {
+        throw py::error_already_set();
+    }
+    return annotations;
 }
 
 // What an annotation written as text names, such as ClassVar for "typing.ClassVar[int]"; None if that is not simple.
@@ -133,7 +130,12 @@ static py::object named_by(const std::string &text, PyTypeObject *type) {
 // back when the class is first used.
 static bool makes_a_field(py::object annotation, PyTypeObject *type) {
     if (PyUnicode_Check(annotation.ptr())) {
-        const std::string text = annotation.cast<std::string>();
+        const char *characters = PyUnicode_AsUTF8(annotation.ptr());
+        if (!characters) {  // surrogates
+            PyErr_Clear();
+            return true;
+        }
+        const std::string text = characters;
         auto mentions = [&](const char *name) { return text.find(name) != std::string::npos; };
         if (!mentions("ClassVar") && !mentions("InitVar") && !mentions("KW_ONLY")) {
             return true;
@@ -168,7 +170,8 @@ static py::list expected_fields(PyTypeObject *type, const py::dict &annotations)
             names.append(field.attr("name"));
         }
     }
-    for (auto [name, annotation] : annotations) {
+    for (auto [key, annotation] : annotations) {
+        const auto name = py::reinterpret_borrow<py::object>(key);  // over code of the annotation's
         if (makes_a_field(py::reinterpret_borrow<py::object>(annotation), type)) {
             names.append(name);
         }
@@ -186,115 +189,98 @@ static PyTypeObject *laid_out_base(PyTypeObject *type) {
     return base;
 }
 
-// The descriptors that CPython made for the class's own __slots__, in the order of their slots.
-static std::vector<PyMemberDescrObject *> own_slots(PyTypeObject *type) {
-    std::vector<PyMemberDescrObject *> found;
+// How many references to itself a new class holds at least: in the order of its bases, and by its descriptors.
+static Py_ssize_t own_references(PyTypeObject *type) {
+    Py_ssize_t found = 0;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(type->tp_mro); i++) {
+        found += PyTuple_GET_ITEM(type->tp_mro, i) == as_object(type);
+    }
     PyObject *name, *attribute;
     Py_ssize_t position = 0;
     while (PyDict_Next(own_dict(type), &position, &name, &attribute)) {
-        auto *descriptor = reinterpret_cast<PyMemberDescrObject *>(attribute);
-        if (Py_IS_TYPE(attribute, &PyMemberDescr_Type) && descriptor->d_common.d_type == type) {
-            found.push_back(descriptor);
-        }
+        found += Py_IS_TYPE(attribute, &PyMemberDescr_Type) &&
+                 reinterpret_cast<PyDescrObject *>(attribute)->d_type == type && Py_REFCNT(attribute) == 1;
     }
-    std::sort(found.begin(), found.end(),
-              [](auto *left, auto *right) { return left->d_member->offset < right->d_member->offset; });
     return found;
 }
 
-// What the class adds behind the slots of its base, in order: CPython compares this, as it does for __slots__, before
-// it lets __class__ change. A field is no name that __slots__ can have, as those slots may be NULL.
-static void set_slot_names(PyTypeObject *type, const py::list &names) {
-    Ref replaced(std::exchange(slot_names(type), py::tuple(names).release().ptr()));
+// What a layout is about to become. It is made whole first, and put in place while no other code can run.
+struct Plan {
+    std::vector<Place> reserved;
+    py::list names;  // what owns those of reserved until then
+    py::list added;  // what the class adds behind the slots of its base, in order
+    py::tuple slots;  // the same, when it is complete
+    Py_ssize_t end;
+};
+
+static Plan plan_behind(const std::vector<Place> &reserved, Py_ssize_t end) {
+    Plan plan = {reserved, py::list(), py::list(), py::tuple(), end};
+    for (const Place &place : reserved) {
+        plan.names.append(py::handle(place.name));
+    }
+    return plan;
 }
 
-static py::str slot_name_of_field(py::handle name) { return py::str("field {}").format(name); }
+static void plan_field(Plan &plan, py::handle name) {
+    PyObject *interned = Py_NewRef(name.ptr());
+    PyUnicode_InternInPlace(&interned);
+    plan.names.append(py::reinterpret_steal<py::object>(interned));
+    plan.reserved.push_back({interned, plan.end});
+    plan.added.append(py::str("field {}").format(name));  // no name that __slots__ can have: those may be NULL
+    plan.end += slot_size;
+}
 
-// Reserves a slot for each of these names that has none. CPython reads the size when it makes an instance or a
-// subclass, and compares it when __class__ or __bases__ change.
-static void reserve(PyTypeObject *type, ClassLayout *layout, const py::list &names, py::list added) {
-    Py_ssize_t end = layout->reserved_from;
-    for (py::handle name : names) {
-        if (PyUnicode_CheckExact(name.ptr()) && !find_place(layout, name)) {
-            add_place(layout, name, end);
-            end += slot_size;
-            added.append(slot_name_of_field(name));
+static void plan_fields(Plan &plan, const py::list &fields) {
+    for (py::handle name : fields) {
+        if (PyUnicode_CheckExact(name.ptr()) && !find_place(plan.reserved, name)) {
+            plan_field(plan, name);
         }
     }
-    set_slot_names(type, added);
-    type->tp_basicsize = end;
 }
 
-// The slots that the class has for names in __slots__ follow those of its base. One named like a field becomes the slot
-// of that field; if a base has one already, the second is not needed.
-static void take_over_slots(PyTypeObject *type, ClassLayout *layout, const py::list &fields, py::list added) {
-    Py_ssize_t end = type->tp_base->tp_basicsize;
-    for (PyMemberDescrObject *descriptor : own_slots(type)) {
-        Py_ssize_t &offset = descriptor->d_member->offset;
-        const py::handle name(descriptor->d_common.d_name);
-        if (const Place *place = find_place(layout, name)) {
-            offset = place->offset;
-            continue;
-        }
-        if (fields.contains(name)) {
-            add_place(layout, name, end);
-            added.append(slot_name_of_field(name));
-        } else {
-            layout->holes.push_back(end);
-            added.append(name);
-        }
-        offset = end;
-        end += slot_size;
+// CPython reads the size when it makes an instance or a subclass. It compares the size, and the names of the slots that
+// a class adds, before it lets __class__ or __bases__ change. Runs no code.
+static void put_in_place(PyTypeObject *type, ClassLayout *layout, Plan &plan) {
+    for (const Place &place : plan.reserved) {
+        Py_INCREF(place.name);
     }
-    layout->reserved_from = end;
+    layout->reserved.swap(plan.reserved);
+    Ref replaced(std::exchange(slot_names(type), Py_NewRef(plan.slots.ptr())));
+    type->tp_basicsize = plan.end;
+    for (const Place &place : plan.reserved) {
+        Py_DECREF(place.name);
+    }
 }
 
-static bool is_instantiated(PyTypeObject *type) {
-    const int found = has_instances(type);
+static bool is_depended_on(PyTypeObject *type, PyTypeObject *apart) {
+    const int found = has_dependents(type, apart);
     if (found < 0) {
         throw py::error_already_set();
     }
     return found > 0;
 }
 
-void lay_out(PyTypeObject *type, const py::dict &annotations) {
-    const py::list fields = expected_fields(type, annotations);
-    if (own_layout(type)) {
-        return;  // __init_subclass__ was called by hand
-    }
-    // A __set_name__, a metaclass or another __init_subclass__ may have made one. Mostly there is no need to look.
-    const auto references = references_to_new_class + static_cast<Py_ssize_t>(own_slots(type).size());
-    if (Py_REFCNT(type) > references && is_instantiated(type)) {
+// A __set_name__, a metaclass or another __init_subclass__ may have made one. Mostly there is no need to look.
+static void refuse_instances(PyTypeObject *type) {
+    if (Py_REFCNT(type) > references_to_new_class + own_references(type) && is_depended_on(type, nullptr)) {
         type_error(full_name(type) +
-                   " has an instance before it has room for its fields: make none before "
+                   " has an instance or a subclass before it has room for its fields: make none before "
                    "ModelOutput.__init_subclass__ has run");
     }
-    PyTypeObject *base = laid_out_base(type);
-    const py::object made = new_layout();
-    auto *layout = reinterpret_cast<ClassLayout *>(made.ptr());
-    for (const Place &place : own_layout(base)->reserved) {
-        add_place(layout, place.name, place.offset);
-    }
-    layout->holes = own_layout(base)->holes;
-    for (Py_ssize_t offset = base->tp_basicsize; offset < type->tp_base->tp_basicsize; offset += slot_size) {
-        layout->holes.push_back(offset);  // of a base without a layout
-    }
-    py::list added;
-    take_over_slots(type, layout, fields, added);
-    reserve(type, layout, fields, added);
-    private_slot(type) = Py_NewRef(made.ptr());
-}
-
-// --- when the class is first used -----------------------------------------------------------------
-
-static void type_changed(PyTypeObject *type) {
-    type_error(full_name(type) + " changed its fields after its first use: declare a subclass instead");
 }
 
 struct DeclaredField {
     py::object name, initial, factory;  // a factory or default may be MISSING
     bool is_parameter, by_position;
 };
+
+bool is_true(const py::object &value) {
+    const int truth = PyObject_IsTrue(value.ptr());
+    if (truth < 0) {
+        throw py::error_already_set();
+    }
+    return truth;
+}
 
 static std::vector<DeclaredField> declared_fields(PyTypeObject *type) {
     std::vector<DeclaredField> found;
@@ -306,49 +292,120 @@ static std::vector<DeclaredField> declared_fields(PyTypeObject *type) {
         PyObject *interned = name.release().ptr();
         PyUnicode_InternInPlace(&interned);
         name = py::reinterpret_steal<py::object>(interned);
-        const bool is_parameter = field.attr("init").cast<bool>();
+        const bool is_parameter = is_true(field.attr("init"));
         found.push_back({name, field.attr("default"), field.attr("default_factory"), is_parameter,
-                         is_parameter && !field.attr("kw_only").cast<bool>()});
+                         is_parameter && !is_true(field.attr("kw_only"))});
     }
     return found;
 }
 
 // Gives the class exactly the slots that its fields need, which may differ from what was expected when it was created.
-static void fit(PyTypeObject *type, ClassLayout *layout, const std::vector<DeclaredField> &declared) {
+// Nothing but `apart` may depend on its size.
+static void fit(PyTypeObject *type, ClassLayout *layout, const std::vector<DeclaredField> &declared,
+                PyTypeObject *apart = nullptr) {
     py::list names;
     const DeclaredField *missing = nullptr;
     for (const DeclaredField &field : declared) {
         names.append(field.name);
-        missing = missing || find_place(layout, field.name) ? missing : &field;
+        missing = missing || find_place(layout->reserved, field.name) ? missing : &field;
     }
-    auto is_surplus = [&](const Place &place) {
-        return place.offset >= layout->reserved_from && !names.contains(py::handle(place.name));
-    };
+    auto is_own = [=](const Place &place) { return place.offset >= layout->reserved_from; };
+    auto is_surplus = [&](const Place &place) { return is_own(place) && !names.contains(py::handle(place.name)); };
     if (!missing && std::none_of(layout->reserved.begin(), layout->reserved.end(), is_surplus)) {
         return;
     }
-    const py::list subclasses = py::handle(as_object(&PyType_Type)).attr("__subclasses__")(py::handle(as_object(type)));
-    if (!subclasses.empty() || (new_bypasses_alloc && is_instantiated(type)) || layout->is_sealed) {
-        if (missing) {
-            type_error(full_name(type) + " got the field '" + missing->name.cast<std::string>() +
-                       "' after a subclass or an instance was made: declare it in the body of the class");
-        }
+    std::vector<Place> kept = layout->reserved;
+    kept.erase(std::remove_if(kept.begin(), kept.end(), is_own), kept.end());
+    Plan plan = plan_behind(kept, layout->reserved_from);
+    const py::tuple before = py::reinterpret_borrow<py::tuple>(slot_names(type));
+    for (Py_ssize_t i = 0; i < (layout->reserved_from - type->tp_base->tp_basicsize) / slot_size; i++) {
+        plan.added.append(before[static_cast<std::size_t>(i)]);
+    }
+    plan_fields(plan, names);
+    plan.slots = py::tuple(plan.added);
+    if (layout->is_sealed) {
+        return;  // Python code has used the class meanwhile
+    }
+    if (!is_depended_on(type, apart)) {
+        put_in_place(type, layout, plan);
+    } else if (missing) {
+        type_error(full_name(type) + " got the field '" + missing->name.cast<std::string>() +
+                   "' after a subclass or an instance was made: declare it in the body of the class");
+    }
+}
+
+// make_dataclass of 3.14 and later adds the annotations after it has created the class; so do some decorators. The
+// last moment to make room for such fields of the base is now.
+static void fit_base(PyTypeObject *type) {
+    PyTypeObject *base = type->tp_base;
+    ClassLayout *layout = own_layout(base);
+    if (!layout || layout->is_sealed || !PyDict_GetItemString(own_dict(base), "__dataclass_fields__")) {
         return;
     }
-    auto is_own = [=](const Place &place) { return place.offset >= layout->reserved_from; };
-    for (const Place &place : layout->reserved) {
-        if (is_own(place)) {
-            Py_DECREF(place.name);
+    const std::vector<DeclaredField> declared = declared_fields(base);
+    const Py_ssize_t before = base->tp_basicsize;
+    fit(base, layout, declared, type);
+    for (Py_ssize_t i = 0; i < Py_SIZE(type); i++) {
+        python_slots(type)[i].offset += base->tp_basicsize - before;
+    }
+    type->tp_basicsize += base->tp_basicsize - before;
+}
+
+void lay_out(PyTypeObject *type, const py::dict &annotations) {
+    if (own_layout(type)) {
+        return;  // __init_subclass__ was called by hand
+    }
+    refuse_instances(type);
+    fit_base(type);
+    const py::list fields = expected_fields(type, annotations);
+    const py::object made = new_layout();
+    auto *layout = reinterpret_cast<ClassLayout *>(made.ptr());
+    PyTypeObject *base = laid_out_base(type);
+    layout->holes = own_layout(base)->holes;
+    for (Py_ssize_t offset = base->tp_basicsize; offset < type->tp_base->tp_basicsize; offset += slot_size) {
+        layout->holes.push_back(offset);  // of a base without a layout
+    }
+    // The slots that the class has for names in __slots__. One named like a field becomes the slot of that field; if a
+    // base has one already, the second is not needed.
+    Plan plan = plan_behind(own_layout(base)->reserved, type->tp_base->tp_basicsize);
+    std::vector<Py_ssize_t> offsets;
+    for (Py_ssize_t i = 0; i < Py_SIZE(type); i++) {
+        const py::str name(python_slots(type)[i].name);
+        const Place *place = find_place(plan.reserved, name);
+        offsets.push_back(place ? place->offset : plan.end);
+        if (place) {
+            continue;
+        }
+        if (fields.contains(name)) {
+            plan_field(plan, name);
+        } else {
+            layout->holes.push_back(plan.end);
+            plan.added.append(name);
+            plan.end += slot_size;
         }
     }
-    layout->reserved.erase(std::remove_if(layout->reserved.begin(), layout->reserved.end(), is_own),
-                           layout->reserved.end());
-    const Py_ssize_t others = (layout->reserved_from - type->tp_base->tp_basicsize) / slot_size;
-    const auto added = py::reinterpret_steal<py::list>(PySequence_List(slot_names(type)));
-    if (!added || PyList_SetSlice(added.ptr(), others, PY_SSIZE_T_MAX, nullptr) < 0) {
-        throw py::error_already_set();
+    layout->reserved_from = plan.end;
+    plan_fields(plan, fields);
+    plan.slots = py::tuple(plan.added);
+    if (own_layout(type)) {
+        return;  // by hand, by code that ran meanwhile
     }
-    reserve(type, layout, names, added);
+    refuse_instances(type);
+    for (std::size_t i = 0; i < offsets.size(); i++) {
+        PyMemberDef &slot = python_slots(type)[i];
+        slot.offset = offsets[i];
+        if (std::find(layout->holes.begin(), layout->holes.end(), slot.offset) == layout->holes.end()) {
+            slot.flags |= READONLY;  // a field: its descriptor must not write past the inner dict, nor delete
+        }
+    }
+    put_in_place(type, layout, plan);
+    private_slot(type) = Py_NewRef(made.ptr());
+}
+
+// --- when the class is first used -----------------------------------------------------------------
+
+static void type_changed(PyTypeObject *type) {
+    type_error(full_name(type) + " changed its fields after its first use: declare a subclass instead");
 }
 
 static void build_table(std::vector<Bucket> &buckets, const std::vector<Place> &places, std::size_t size) {
@@ -398,7 +455,7 @@ static std::unique_ptr<FieldDefinition[]> definitions_for(const std::vector<Plac
 static void take_fields(PyTypeObject *type, ClassLayout *layout, const std::vector<DeclaredField> &declared) {
     std::vector<Place> places;
     for (const DeclaredField &field : declared) {
-        const Place *place = find_place(layout, field.name);
+        const Place *place = find_place(layout->reserved, field.name);
         auto is_same = [=](const Place &other) { return other.offset == place->offset; };
         if (!place || std::any_of(places.begin(), places.end(), is_same)) {
             type_error(full_name(type) + " declares the field '" + field.name.cast<std::string>() + "' twice");

@@ -13,22 +13,26 @@ struct Slots {
     PyObject **end() const { return last; }
 };
 
-static Slots slots_of(const OutputObject *self, PyTypeObject *type) {
-    return {slot_at(self, first_slot), slot_at(self, type->tp_basicsize)};
+// What the size of the class says. Only while the instance is new: see slots_of.
+static std::uint32_t count_slots(PyTypeObject *type) {
+    return static_cast<std::uint32_t>((type->tp_basicsize - first_slot) / slot_size);
 }
 
-// Of the class whose collector functions are ours. If an __init_subclass__ stops before ours, the subclass keeps
-// CPython's functions; they handle the slots of the subclass, and then call ours for those of the base.
-static Slots slots_below(const OutputObject *self) {
+// An instance of a class that __init_subclass__ has not seen has slots that are always NULL; CPython handles those of
+// the class itself. From 3.15 on dict.__new__ does not count the slots of any.
+static Slots slots_of(const OutputObject *self) {
     PyTypeObject *type = Py_TYPE(reinterpret_cast<const PyObject *>(self));
-    while (type->tp_traverse != output_traverse) {
-        type = type->tp_base;
+    std::uint32_t count = self->slot_count;
+    if (slots_may_be_null && count == 0 && own_layout(type)) {
+        count = count_slots(type);
     }
-    return slots_of(self, type);
+    PyObject **first = slot_at(self, first_slot);
+    return {first, first + count};
 }
 
 static void fill_with_none(OutputObject *self, const ClassLayout *layout, PyTypeObject *type) {
-    for (PyObject *&slot : slots_of(self, type)) {
+    self->slot_count = count_slots(type);
+    for (PyObject *&slot : slots_of(self)) {
         slot = Py_None;
     }
     for (Py_ssize_t offset : layout->holes) {
@@ -37,7 +41,7 @@ static void fill_with_none(OutputObject *self, const ClassLayout *layout, PyType
 }
 
 Py_ssize_t count_field_slots(const ClassLayout *layout, PyTypeObject *type) {
-    return (type->tp_basicsize - first_slot) / slot_size - static_cast<Py_ssize_t>(layout->holes.size());
+    return static_cast<Py_ssize_t>(count_slots(type)) - static_cast<Py_ssize_t>(layout->holes.size());
 }
 
 // --- allocate -------------------------------------------------------------------------------------
@@ -105,7 +109,7 @@ static void free_output(PyObject *op) {
     PyTypeObject *type = Py_TYPE(op);
     // All that is read off the class is read first: releasing contents may run any code.
     FreeOutputs *free_list = layout_of(self)->free_list;
-    const Slots slots = slots_of(self, type);
+    const Slots slots = slots_of(self);
     // An object whose __del__ was called is marked as finalized for good.
     if (free_list && (type->tp_finalize || PyObject_GC_IsFinalized(op))) {
         free_list = nullptr;
@@ -159,7 +163,7 @@ int output_traverse(PyObject *op, visitproc visit, void *arg) {
     OutputObject *self = as_output(op);
     Py_VISIT(Py_TYPE(op));
     Py_VISIT(attributes_of(self));
-    for (PyObject *slot : slots_below(self)) {
+    for (PyObject *slot : slots_of(self)) {
         Py_VISIT(slot);
     }
     return PyDict_Type.tp_traverse(op, visit, arg);
@@ -169,7 +173,7 @@ int output_clear(PyObject *op) {
     OutputObject *self = as_output(op);
     PyDict_Type.tp_clear(op);
     Py_CLEAR(attributes_of(self));
-    for (PyObject *&slot : slots_below(self)) {
+    for (PyObject *&slot : slots_of(self)) {
         Py_XDECREF(exchange_slot(&slot, Py_NewRef(Py_None)));
     }
     return 0;

@@ -28,7 +28,7 @@ struct OutputObject {
     PyObject *attributes_in_place;
 #endif
     InnerDict inner_dict;
-    // The slots follow.
+    std::uint32_t slot_count;  // of all slots that follow; 0 if CPython allocated the instance by itself
 };
 
 #if FASTOUTPUTS_MANAGED_DICT
@@ -63,7 +63,10 @@ inline const ClassLayout *layout_of(const OutputObject *self) {
 inline const ClassLayout *current_layout(OutputObject *self) {
     PyTypeObject *type = Py_TYPE(as_object(self));
     const ClassLayout *layout = layout_of(self);
-    return is_current(layout, type) ? layout : layout_of_class(type);
+    if (is_current(layout, type)) {
+        return layout;
+    }
+    return seal(type) ? layout_of(self) : nullptr;  // code that ran may have moved it to another class
 }
 
 // Over code that may change the class of an output: a reference that keeps its layout.

@@ -26,6 +26,14 @@ std::string full_name(PyTypeObject *type) {
            py::str(cls.attr("__name__")).cast<std::string>();
 }
 
+PyObject *own_attribute(PyTypeObject *type, PyObject *name) {
+    PyObject *found = is_heap_type(type) ? PyDict_GetItemWithError(own_dict(type), name) : nullptr;
+    if (!found && PyErr_Occurred()) {
+        throw py::error_already_set();
+    }
+    return found;
+}
+
 void set_on(PyTypeObject *type, PyObject *name, PyObject *value) {
     if (PyType_Type.tp_setattro(as_object(type), name, value) < 0) {
         throw py::error_already_set();
@@ -67,8 +75,8 @@ static void install_fields(PyTypeObject *type, ClassLayout *layout, bool stores_
         PyObject *attribute = found.get();
         field.is_shadowed = attribute && attribute != field.initial && !is_field_descriptor(attribute) &&
                             Py_TYPE(attribute)->tp_descr_set && !is_alias_property(attribute);
-        if (!field.is_shadowed && !is_own_descriptor(PyDict_GetItemWithError(own_dict(type), name),
-                                                     layout->definitions[i], !stores_plainly)) {
+        if (!field.is_shadowed &&
+            !is_own_descriptor(own_attribute(type, name), layout->definitions[i], !stores_plainly)) {
             lacking.push_back(i);
         }
     }
@@ -155,6 +163,7 @@ static ClassLayout *seal_or_throw(PyTypeObject *type) {
 
 ClassLayout *seal(PyTypeObject *type) {
     const ClassesLocked locked;
+    Ref held = Ref::borrow(as_object(type));  // over code that may release the last object of the class
     return guarded(static_cast<ClassLayout *>(nullptr), [&] { return seal_or_throw(type); });
 }
 
@@ -166,7 +175,8 @@ ClassLayout *seal(PyTypeObject *type) {
 static void restore_inherited_defaults(PyTypeObject *type, const py::dict &annotations) {
     py::handle cls(as_object(type));
     const py::handle own(own_dict(type));
-    for (auto [name, annotation] : annotations) {
+    for (auto [key, annotation] : annotations) {
+        const auto name = py::reinterpret_borrow<py::object>(key);
         if (!PyUnicode_CheckExact(name.ptr())) {
             continue;
         }

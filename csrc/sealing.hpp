@@ -54,6 +54,10 @@ int prepare_sealing();
 // The attribute, or None. (That of pybind11 takes any error, such as no memory, for "there is none".)
 py::object attribute_or_none(py::handle object, const char *name);
 std::string full_name(PyTypeObject *type);
+bool is_true(const py::object &value);  // (pybind11 would refuse all but bools)
+
+// What stands in the class itself: borrowed, or NULL.
+PyObject *own_attribute(PyTypeObject *type, PyObject *name);
 
 // As `cls.name = value`, past a metaclass; NULL deletes.
 void set_on(PyTypeObject *type, PyObject *name, PyObject *value);

@@ -107,9 +107,15 @@ void set_twin(const char *name, PyObject *function) {
     take_compiled_slots(model_output);
 }
 
-// tp_free of a class that was never used. CPython compares this function before it lets __class__ change, so no object
-// becomes an instance of a class whose fields are not known yet.
-static void free_of_unused(void *op) { PyObject_GC_Del(op); }
+// tp_free of a class that was used, and of one that was not. CPython compares this function before it lets __class__
+// change. So no object becomes an instance of a class whose fields are not known yet; and none of a class that
+// __init_subclass__ has not seen, which frees by PyObject_GC_Del and has NULL in its slots, becomes one of another.
+static void free_of_used(void *op) { PyObject_GC_Del(op); }
+static void free_of_unused(void *op) {
+    static volatile unsigned int calls;
+    calls = calls + 1;  // or a linker might fold the two into one
+    PyObject_GC_Del(op);
+}
 
 void install_slots_of_unused(PyTypeObject *type) {
     if (type->tp_alloc == output_alloc) {
@@ -117,7 +123,7 @@ void install_slots_of_unused(PyTypeObject *type) {
     }
     put(type->tp_alloc, output_alloc);
     put(type->tp_vectorcall, output_vectorcall);
-    put(type->tp_free, free_of_unused);
+    put(type->tp_free, static_cast<freefunc>(free_of_unused));
     put(type->tp_dealloc, output_dealloc);
     put(type->tp_traverse, output_traverse);
     put(type->tp_clear, output_clear);
@@ -127,7 +133,7 @@ void install_slots_of_unused(PyTypeObject *type) {
 // Slots that CPython fills with calls back into Python, or with the general form, where the compiled one does the same.
 // A later patch of the class makes CPython put its own back.
 void install_slots(PyTypeObject *type, const ClassLayout *layout, bool stores_plainly) {
-    put(type->tp_free, PyObject_GC_Del);
+    put(type->tp_free, static_cast<freefunc>(free_of_used));
     put(type->tp_vectorcall, output_vectorcall);
     if (stores_plainly) {
         put(type->tp_setattro, output_setattro);

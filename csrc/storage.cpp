@@ -51,6 +51,7 @@ static Items items_in_order(OutputObject *self, Py_ssize_t changed, PyObject *va
     const Locked locked(self);
     Items items(PyDict_New());
     const ClassLayout *layout = layout_of(self);
+    Ref kept = hold(layout);  // hashing a key may change the class
     for (Py_ssize_t i = 0; items && i < layout->count; i++) {
         PyObject *item = i == changed ? value : value_at(self, layout->place[i].offset);
         if (item != Py_None && PyDict_SetItem(items.get(), layout->place[i].name, item) < 0) {
@@ -151,11 +152,11 @@ int store_extra(OutputObject *self, PyObject *key, PyObject *value) {
 
 Rollback::Rollback(OutputObject *self) : self_(self), layout_(hold(layout_of(self))) {
     const Locked locked(self);
-    const ClassLayout *layout = layout_of(self);
-    slots_ = Ref(PyTuple_New(layout->count));
-    items_ = Items(slots_ ? (inner_size(self) ? items_as_dict(self) : PyDict_New()) : nullptr);
+    const auto *layout = reinterpret_cast<const ClassLayout *>(layout_.get());
     inner_dict_ = self->inner_dict;
-    if (!items_) {
+    items_ = Items(inner_size(self) ? items_as_dict(self) : PyDict_New());
+    slots_ = Ref(items_ ? PyTuple_New(layout->count) : nullptr);  // last, as code that runs could find it empty
+    if (!slots_) {
         return;
     }
     for (Py_ssize_t i = 0; i < layout->count; i++) {
