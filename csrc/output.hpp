@@ -60,13 +60,11 @@ inline const ClassLayout *layout_of(const OutputObject *self) {
 }
 
 // The layout with its facts about overrides brought up to date. NULL: error.
+const ClassLayout *updated_layout(OutputObject *self);
 inline const ClassLayout *current_layout(OutputObject *self) {
     PyTypeObject *type = Py_TYPE(as_object(self));
     const ClassLayout *layout = layout_of(self);
-    if (is_current(layout, type)) {
-        return layout;
-    }
-    return seal(type) ? layout_of(self) : nullptr;  // code that ran may have moved it to another class
+    return is_current(layout, type) ? layout : updated_layout(self);
 }
 
 // Over code that may change the class of an output: a reference that keeps its layout.

@@ -167,6 +167,11 @@ ClassLayout *seal(PyTypeObject *type) {
     return guarded(static_cast<ClassLayout *>(nullptr), [&] { return seal_or_throw(type); });
 }
 
+const ClassLayout *updated_layout(OutputObject *self) {
+    return seal(Py_TYPE(as_object(self))) ? layout_of(self)
+                                          : nullptr;  // code that ran may have moved it to another class
+}
+
 // --- __init_subclass__ ---------------------------------------------------------------------------
 
 // @dataclass takes the default of a field that is declared again, without one, from the class's

@@ -118,7 +118,7 @@ static PyObject *iterator_next(PyObject *op) {
     }
     self->index = std::max(self->index, layout->count);
     if (inner_size(output)) {
-        Py_ssize_t extras = inner_size(output) - count_present(output, layout);
+        const Py_ssize_t extras = inner_size(output) - count_present(output, layout);
         if (self->index++ == layout->count) {
             self->extras = extras;
         }
