@@ -261,6 +261,37 @@ def test_annotations_after_a_subclass_was_made(ours: Kind) -> None:
     assert cls(1, 2).to_tuple() == (1, 2)
 
 
+def test_a_base_that_was_never_used_before_its_subclass(ours: Kind) -> None:
+    """From 3.14 on, make_dataclass adds the annotations after it has created the class."""
+    Base = dataclasses.make_dataclass("Base", [("a", Any, None)], bases=(ours.base,))
+    Late = dataclass(late(ours.base, x=None, y=None))
+    for cls, names in ((Base, "a"), (Late, "xy")):
+        Sub = dataclasses.make_dataclass("Sub", [("z", Any, None)], bases=(cls,))
+        Slotted = type("Slotted", (Sub,), {"__slots__": ("mine",)})
+        check(Slotted, *names, "z")
+        check(Sub, *names, "z")
+        check(cls, *names)
+        out = Slotted(1)
+        out.mine = 2
+        assert out.to_tuple() == (1,) and out.mine == 2
+
+
+@pytest.mark.parametrize("how", ["inherited", "taken"])
+def test_an_init_with_the_defaults_of_another_class(kind: Kind, how: str) -> None:
+    @dataclass
+    class First(kind.base):
+        a: Any = None
+        b: Any = 5 if not kind.is_original else None
+
+    @dataclass(init=how == "taken")
+    class Second(First):
+        b: Any = None
+
+    if how == "taken":
+        Second.__init__ = First.__init__
+    assert Second(1).b == First(1).b
+
+
 @pytest.mark.parametrize("how", ["added", "removed", "renamed"])
 def test_fields_edited_before_first_use(ours: Kind, how: str) -> None:
     cls = dataclasses.make_dataclass("Out", [(n, Any, None) for n in "abc"], bases=(ours.base,))
