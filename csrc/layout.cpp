@@ -351,12 +351,31 @@ static void fit_base(PyTypeObject *type) {
     type->tp_basicsize += base->tp_basicsize - before;
 }
 
+// CPython has compared the bases before those fields came: of two, one may bring fields of its own.
+static void refuse_other_bases(PyTypeObject *type) {
+    for (py::handle other : py::reinterpret_borrow<py::tuple>(type->tp_mro)) {
+        auto *base = reinterpret_cast<PyTypeObject *>(other.ptr());
+        ClassLayout *layout = is_heap_type(base) && base != type ? own_layout(base) : nullptr;
+        if (!layout || layout->is_sealed || PyType_IsSubtype(type->tp_base, base) ||
+            !PyDict_GetItemString(own_dict(base), "__dataclass_fields__")) {
+            continue;
+        }
+        for (const DeclaredField &field : declared_fields(base)) {
+            if (!find_place(layout->reserved, field.name)) {
+                type_error("multiple bases have instance lay-out conflict: " + full_name(type->tp_base) + " and " +
+                           full_name(base));
+            }
+        }
+    }
+}
+
 void lay_out(PyTypeObject *type, const py::dict &annotations) {
     if (own_layout(type)) {
         return;  // __init_subclass__ was called by hand
     }
     refuse_instances(type);
     fit_base(type);
+    refuse_other_bases(type);
     const py::list fields = expected_fields(type, annotations);
     const py::object made = new_layout();
     auto *layout = reinterpret_cast<ClassLayout *>(made.ptr());

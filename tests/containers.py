@@ -100,6 +100,9 @@ def _references_of_a_local() -> int:
 # 3.14 on 1, as the variable lends it to the call.
 HELD_ONCE = _references_of_a_local()
 
+# From 3.15 on, dict.__new__ allocates without asking the class.
+NEW_ASKS_THE_CLASS = sys.version_info < (3, 15)
+
 FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
 __all__ = [
@@ -107,6 +110,7 @@ __all__ = [
     "FREE_THREADED",
     "HELD_ONCE",
     "KINDS",
+    "NEW_ASKS_THE_CLASS",
     "ORIGINAL_MAJOR",
     "OURS",
     "Kind",

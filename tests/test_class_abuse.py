@@ -171,9 +171,11 @@ def test_new_of_other_types(ours: Kind) -> None:
         with pytest.raises(TypeError):
             wrong()
     Bare = type("Bare", (ModelOutput,), {})
-    for refused in (Bare, lambda: dict.__new__(Bare), lambda: Bare.__new__(Bare, a=1)):
+    for make_one in (lambda: dict.__new__(Bare), lambda: Bare.__new__(Bare, a=1)):
         with pytest.raises(TypeError, match="Bare is not a dataclass"):
-            refused()
+            make_one().a = 1
+    with pytest.raises(TypeError, match="Bare is not a dataclass"):
+        Bare()
 
 
 # --- patches -------------------------------------------------------------------------------------

@@ -347,7 +347,7 @@ def test_instances_made_without_init(ours: Kind) -> None:
     with pytest.raises(TypeError):
         object.__new__(ours.Out)
     with pytest.raises(TypeError):
-        dict.__new__(type("Bare", (ours.base,), {}))
+        dict.__new__(type("Bare", (ours.base,), {})).a = 1
 
 
 def test_methods_and_descriptors_on_foreign_objects(ours: Kind) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
-from inspect import cleandoc
 from typing import TYPE_CHECKING, Annotated, Any, ForwardRef, NamedTuple, get_args
 
 if TYPE_CHECKING:
@@ -434,13 +433,21 @@ def type_of(annotation: Any) -> str:
     return annotation.__qualname__ if is_class else str(annotation)
 
 
+def _without_indent(docstring: str) -> str:
+    if sys.version_info >= (3, 13):  # the compiler has done it; inspect takes a while to import
+        return docstring.strip()
+    from inspect import cleandoc
+
+    return cleandoc(docstring)
+
+
 def document(*classes: type) -> None:
     """Append each field with its type, shape and condition to the docstring of each class.
 
     As an ``Args:`` section, which is where transformers looks when it documents what a model returns.
     """
     for cls in classes:
-        lines = [cleandoc(cls.__doc__ or ""), "", "Args:"]
+        lines = [_without_indent(cls.__doc__ or ""), "", "Args:"]
         scope = vars(sys.modules[cls.__module__])
         for name, annotation in cls.__annotations__.items():
             if isinstance(annotation, str):
