@@ -20,10 +20,10 @@ SMALL := --group build --group test --package --werror
 TWO := -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-main newer versions newest nightly libraries frameworks peer bench instructions pybind-class wheels asan tsan fuzz valgrind typing docs lint tidy format develop venv clean
+.PHONY: help demo test test-main newer debug versions newest nightly libraries frameworks peer bench instructions pybind-class wheels asan tsan fuzz valgrind typing docs lint tidy clang compile-commands free-threaded format develop venv clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv:
 	@$(ENSURE) $(VENV) $(FULL)
@@ -47,9 +47,21 @@ test-%: # the container's tests on one Python, without torch: `make test-3.13`
 
 # Pythons that may be newer than those of the system: found, or else fetched from Debian.
 NEWER := 3.14
+FETCH := $(PYTHON) tools/debian_python.py
 newer: ## the container's tests on Pythons that the system may not have yet
 	@for version in $(NEWER); do \
-	    $(PYTHON) tools/debian_python.py $$version && $(MAKE) --no-print-directory test-$$version || exit 1; done
+	    $(FETCH) $$version && $(MAKE) --no-print-directory test-$$version || exit 1; done
+
+# Debug builds of Python check what the module does with objects, and the module its own assertions. They are
+# found, or else fetched from Debian. The original is left out: its imports make a heap that each collection checks.
+debug: ## the container's tests on debug builds of Python
+	@for version in 3.13 3.14 3.15; do $(MAKE) --no-print-directory debug-$$version || exit 1; done
+
+debug-%:
+	@$(FETCH) $*d
+	@$(ENSURE) build/venv/debug-$* --python $*d $(SMALL) --debug
+	@echo "--- tests on a debug build of Python $*"
+	@build/venv/debug-$*/bin/python -m pytest $(TWO) tests $(ARGS)
 
 # Small programs, in tests/versions. The other versions are laid over .venv, which has all else.
 versions: venv ## small programs beside the original, with every supported transformers
@@ -182,12 +194,33 @@ lint: ## formatting and static checks
 	@$(LINT)/bin/clang-format --dry-run -Werror $(CXX_FILES)
 	@echo "lint: clean"
 
-tidy: ## clang-tidy over csrc/
+TIDY = printf '%s\n' csrc/*.cpp | xargs -P "$$(nproc)" -n 3 build/venv/tidy/bin/clang-tidy -p build/tidy --quiet
+TIDIED = 2>build/tidy.log || { tail -n 20 build/tidy.log; exit 1; }
+tidy: compile-commands ## clang-tidy over csrc/
+	@$(TIDY) $(TIDIED)
+	@echo "clang-tidy: clean"
+
+# The parser of clang-tidy is clang's; what the compiler warns of are checks of that name.
+clang: compile-commands ## csrc/ as clang compiles it: no warnings
+	@$(TIDY) --allow-no-checks --checks='-*,clang-diagnostic-*' --warnings-as-errors='*' $(TIDIED)
+	@echo "clang: no warnings"
+
+compile-commands: # how each file is compiled, into build/tidy
 	@$(ENSURE) build/venv/tidy --python $(MAIN) --group build --group tidy
 	@PATH="$(CURDIR)/build/venv/tidy/bin:$$PATH" && mkdir -p build && \
-	    cmake -S . -B build/tidy -G Ninja -DPython_EXECUTABLE="$$(command -v python)" >build/tidy.log || { cat build/tidy.log; exit 1; }; \
-	printf '%s\n' csrc/*.cpp | xargs -P "$$(nproc)" -n 3 clang-tidy -p build/tidy --quiet 2>build/tidy.log || { tail -n 20 build/tidy.log; exit 1; }
-	@echo "clang-tidy: clean"
+	    cmake -S . -B build/tidy -G Ninja -DPython_EXECUTABLE="$$(command -v python)" >build/tidy.log || { cat build/tidy.log; exit 1; }
+
+# Without a free-threaded Python: its headers are those of the other build, which leave this macro to the compiler.
+free-threaded: ## csrc/ compiles for the newest Pythons without their GIL; nothing is run
+	@for version in $(NEWER); do $(FETCH) $$version && \
+	    $(MAKE) --no-print-directory free-threaded-$$version || exit 1; done
+
+free-threaded-%:
+	@$(ENSURE) build/venv/build-$* --python $* --group build
+	@headers=$$(build/venv/build-$*/bin/python -m pybind11 --includes | sed 's/-I/-isystem /g') && \
+	printf '%s\n' csrc/*.cpp | xargs -P "$$(nproc)" -n 1 $(CXX) -c -O1 -o /dev/null -std=c++17 -fvisibility=hidden $$headers -Wall -Wextra -Werror \
+	    -DPy_GIL_DISABLED=1 -DFASTOUTPUTS_VERSION='""' -DFASTOUTPUTS_BUILD_TYPE='""'
+	@echo "free-threaded $*: compiles"
 
 format: ## rewrite the sources as lint wants them
 	@$(ENSURE) $(LINT) --python $(MAIN) --group lint

