@@ -122,9 +122,10 @@ static Py_ssize_t collect_values(OutputObject *self, const ClassLayout *layout, 
     return n;
 }
 
-// A slice of the present values. They are collected before the tuple is made, as that may run the
-// collector, and the collector any code.
-static PyObject *values_as_tuple(OutputObject *self, const ClassLayout *layout, Py_ssize_t start, Py_ssize_t stop) {
+// The present values, or those that range(&first, &count) chooses of them. They are collected before the tuple is made,
+// as that may run the collector, and the collector any code.
+template <typename Range>
+static PyObject *values_as_tuple(OutputObject *self, const ClassLayout *layout, Range range) {
     const Py_ssize_t room = layout->count + inner_size(self);
     PyObject *few[64];
     PyObject **values = room <= 64 ? few : PyMem_New(PyObject *, room);
@@ -132,9 +133,8 @@ static PyObject *values_as_tuple(OutputObject *self, const ClassLayout *layout, 
         return PyErr_NoMemory();
     }
     const Py_ssize_t found = collect_values(self, layout, values);
-    auto bound = [=](Py_ssize_t i) { return i < 0 ? std::max<Py_ssize_t>(i + found, 0) : std::min(i, found); };
-    const Py_ssize_t first = bound(start);
-    Py_ssize_t taken = std::max<Py_ssize_t>(bound(stop) - first, 0);
+    Py_ssize_t first = 0, taken = found;
+    range(&first, &taken);
     PyObject *tuple = PyTuple_New(taken);
     if (!tuple) {
         taken = 0;
@@ -175,7 +175,7 @@ PyObject *output_to_tuple(PyObject *op, PyObject *) {
     if (!layout) {
         return nullptr;
     }
-    return layout->plain_items ? values_as_tuple(as_output(op), layout, 0, PY_SSIZE_T_MAX) : items_as_tuple(op);
+    return layout->plain_items ? values_as_tuple(as_output(op), layout, [](auto...) {}) : items_as_tuple(op);
 }
 
 static PyObject *item_at(OutputObject *self, const ClassLayout *layout, Py_ssize_t index) {
@@ -245,7 +245,13 @@ FASTOUTPUTS_OUT_OF_LINE static PyObject *subscript_slowly(PyObject *op, PyObject
         }
         if (is_plain_slice(key)) {
             Py_ssize_t start, stop, step;
-            return PySlice_Unpack(key, &start, &stop, &step) < 0 ? nullptr : values_as_tuple(self, layout, start, stop);
+            if (PySlice_Unpack(key, &start, &stop, &step) < 0) {
+                return nullptr;
+            }
+            return values_as_tuple(self, layout, [&](Py_ssize_t *first, Py_ssize_t *count) {
+                *count = PySlice_AdjustIndices(*count, &start, &stop, step);
+                *first = start;
+            });
         }
     }
     Ref tuple(layout->plain_to_tuple ? output_to_tuple(op, nullptr) : PyObject_CallMethod(op, "to_tuple", nullptr));

@@ -140,7 +140,7 @@ static bool fit_init(PyTypeObject *type, const std::vector<DeclaredAlias> &decla
     const auto parameters =
         code.attr("co_argcount").cast<std::size_t>() + code.attr("co_kwonlyargcount").cast<std::size_t>();
     const py::tuple names = py::tuple(code.attr("co_varnames"))[py::slice(1, static_cast<Py_ssize_t>(parameters), 1)];
-    py::dict renamed;
+    py::dict renamed = new_dict();
     for (const DeclaredAlias &alias : declared) {
         if (names.contains(alias.field) && !names.contains(alias.old) && !renamed.contains(alias.old)) {
             renamed[alias.old] = alias.field;
@@ -159,7 +159,7 @@ static bool fit_init(PyTypeObject *type, const std::vector<DeclaredAlias> &decla
 static bool fit_properties(PyTypeObject *type, const py::tuple &aliases) {
     const py::object field_class = py::module_::import("dataclasses").attr("Field");
     bool changed = false;
-    py::dict wanted;
+    py::dict wanted = new_dict();
     for (py::handle alias : aliases) {
         const auto parts = py::reinterpret_borrow<py::tuple>(alias);
         const py::object old = parts[0], made = property_of(py::make_tuple(old, parts[1]));
@@ -173,11 +173,7 @@ static bool fit_properties(PyTypeObject *type, const py::tuple &aliases) {
             }
         }
     }
-    const auto own = py::reinterpret_steal<py::dict>(PyDict_Copy(own_dict(type)));
-    if (!own) {
-        throw py::error_already_set();
-    }
-    for (auto [name, value] : own) {
+    for (auto [name, value] : owned<py::dict>(PyDict_Copy(own_dict(type)))) {
         if (is_alias_property(value.ptr()) && !wanted.contains(name)) {
             set_on(type, name.ptr(), nullptr);
             changed = true;
@@ -192,7 +188,7 @@ bool read_aliases(PyTypeObject *type, ClassLayout *layout) {
         return false;
     }
     const py::object fields = attribute_or_none(py::handle(as_object(type)), "__dataclass_fields__");
-    py::dict found;
+    py::dict found = new_dict();
     for (const DeclaredAlias &alias : declared) {
         const Py_ssize_t index = find_field(layout, alias.field.ptr());
         if (index >= 0 && !fields.contains(alias.old) && !found.contains(alias.old)) {

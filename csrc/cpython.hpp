@@ -213,15 +213,16 @@ constexpr Py_ssize_t references_to_new_class = 2;
 
 // The collector's own functions, as they are when the module is imported.
 struct Collector {
-    PyObject *unfreeze, *get_objects;
+    PyObject *collect, *unfreeze, *get_objects;
 };
 inline Collector collector;
 inline int prepare_collector() {
     PyObject *gc = PyImport_ImportModule("gc");
+    collector.collect = gc ? PyObject_GetAttrString(gc, "collect") : nullptr;
     collector.unfreeze = gc ? PyObject_GetAttrString(gc, "unfreeze") : nullptr;
     collector.get_objects = gc ? PyObject_GetAttrString(gc, "get_objects") : nullptr;
     Py_XDECREF(gc);
-    return collector.unfreeze && collector.get_objects ? 0 : -1;
+    return collector.collect && collector.unfreeze && collector.get_objects ? 0 : -1;
 }
 
 // Whether the size of type matters to op: it is an instance of type, or a class derived from it.
@@ -234,7 +235,7 @@ inline bool depends_on(PyObject *op, PyTypeObject *type) {
 
 // Looks through all objects for one that depends on type, other than `apart`; slow. 1: there is one; -1: an error. No
 // code runs between the search and the return.
-inline int has_dependents(PyTypeObject *type, PyTypeObject *apart) {
+inline int find_dependent(PyTypeObject *type, PyTypeObject *apart) {
     // Frozen objects are not listed. Nothing but the work of the next collections depends on it.
     PyObject *unfrozen = PyObject_CallNoArgs(collector.unfreeze);
     if (!unfrozen) {
@@ -266,6 +267,20 @@ inline int has_dependents(PyTypeObject *type, PyTypeObject *apart) {
     Py_DECREF(objects);
 #endif
     return search.found;
+}
+
+// As find_dependent, garbage left out: a class that was refused is in a cycle.
+inline int has_dependents(PyTypeObject *type, PyTypeObject *apart) {
+    const int found = find_dependent(type, apart);
+    if (found <= 0) {
+        return found;
+    }
+    PyObject *collected = PyObject_CallNoArgs(collector.collect);
+    if (!collected) {
+        return -1;
+    }
+    Py_DECREF(collected);
+    return find_dependent(type, apart);
 }
 
 }  // namespace fastoutputs

@@ -107,11 +107,7 @@ py::dict own_annotations(PyTypeObject *type) {
         found = py::reinterpret_borrow<py::object>(PyDict_GetItemString(own_dict(type), "__annotations__"));
     }
     const bool is_dict = found && PyDict_Check(found.ptr());
-    auto annotations = py::reinterpret_steal<py::dict>(is_dict ? PyDict_Copy(found.ptr()) : PyDict_New());
-    if (!annotations) {
-        throw py::error_already_set();
-    }
-    return annotations;
+    return owned<py::dict>(is_dict ? PyDict_Copy(found.ptr()) : PyDict_New());
 }
 
 // What an annotation written as text names, such as ClassVar for "typing.ClassVar[int]"; None if that is not simple.
@@ -159,7 +155,7 @@ static bool makes_a_field(py::object annotation, PyTypeObject *type) {
 // The fields that @dataclass will find, as far as they can be known before it runs: of the class itself, and of bases
 // that have no layout, such as a dataclass used as a mixin.
 static py::list expected_fields(PyTypeObject *type, const py::dict &annotations) {
-    py::list names;
+    py::list names = new_list();
     for (py::handle base : py::reinterpret_borrow<py::tuple>(type->tp_mro)) {
         auto *base_type = reinterpret_cast<PyTypeObject *>(base.ptr());
         if (base_type == type || !is_heap_type(base_type) || own_layout(base_type) ||
@@ -209,12 +205,12 @@ struct Plan {
     std::vector<Place> reserved;
     py::list names;  // what owns those of reserved until then
     py::list added;  // what the class adds behind the slots of its base, in order
-    py::tuple slots;  // the same, when it is complete
+    py::object slots;  // a tuple of the same, when it is complete
     Py_ssize_t end;
 };
 
 static Plan plan_behind(const std::vector<Place> &reserved, Py_ssize_t end) {
-    Plan plan = {reserved, py::list(), py::list(), py::tuple(), end};
+    Plan plan = {reserved, new_list(), new_list(), py::object(), end};
     for (const Place &place : reserved) {
         plan.names.append(py::handle(place.name));
     }
@@ -303,7 +299,7 @@ static std::vector<DeclaredField> declared_fields(PyTypeObject *type) {
 // Nothing but `apart` may depend on its size.
 static void fit(PyTypeObject *type, ClassLayout *layout, const std::vector<DeclaredField> &declared,
                 PyTypeObject *apart = nullptr) {
-    py::list names;
+    py::list names = new_list();
     const DeclaredField *missing = nullptr;
     for (const DeclaredField &field : declared) {
         names.append(field.name);

@@ -50,10 +50,7 @@ py::object layout_of(py::type cls) {
         auto alias = py::reinterpret_borrow<py::tuple>(known[i]);
         aliases[i] = py::make_tuple(alias[0], alias[1]);
     }
-    auto described = py::reinterpret_steal<py::object>(PyStructSequence_New(layout_type));
-    if (!described) {
-        throw py::error_already_set();
-    }
+    const py::object described = fo::owned(PyStructSequence_New(layout_type));
     py::object parts[] = {names, offsets, py::bool_(layout->fills_inner_dict), py::bool_(layout->compiled_init),
                           aliases};
     for (Py_ssize_t i = 0; i < 5; i++) {

@@ -82,12 +82,9 @@ static void install_fields(PyTypeObject *type, ClassLayout *layout, bool stores_
     }
     for (std::size_t i : lacking) {
         FieldDefinition &definition = layout->definitions[i];
-        Ref descriptor(stores_plainly ? PyDescr_NewMember(type, &definition.member)
-                                      : PyDescr_NewGetSet(type, &definition.by_name));
-        if (!descriptor) {
-            throw py::error_already_set();
-        }
-        set_on(type, layout->place[i].name, descriptor.get());
+        const py::object descriptor = owned(stores_plainly ? PyDescr_NewMember(type, &definition.member)
+                                                           : PyDescr_NewGetSet(type, &definition.by_name));
+        set_on(type, layout->place[i].name, descriptor.ptr());
     }
 }
 
@@ -204,7 +201,7 @@ static void restore_inherited_defaults(PyTypeObject *type, const py::dict &annot
     }
 }
 
-static PyObject *prepare_or_throw(PyTypeObject *type, const py::args &args, const py::kwargs &kwargs) {
+static PyObject *prepare_or_throw(PyTypeObject *type, PyObject *args, const py::dict &kwargs) {
     py::handle cls(as_object(type));
     const py::dict annotations = own_annotations(type);
     install_slots_of_unused(type);  // no instance is made from now on, until the class is laid out
@@ -219,12 +216,9 @@ static PyObject *prepare_or_throw(PyTypeObject *type, const py::args &args, cons
     if (kwargs.contains("aliases")) {
         declare_aliases(type, py::object(kwargs.attr("pop")("aliases")));
     }
-    auto next = py::reinterpret_steal<py::object>(
-        PyObject_CallFunctionObjArgs(as_object(&PySuper_Type), model_output, as_object(type), nullptr));
-    if (!next) {
-        throw py::error_already_set();
-    }
-    next.attr("__init_subclass__")(*args, **kwargs);
+    const py::object next =
+        owned(PyObject_CallFunctionObjArgs(as_object(&PySuper_Type), model_output, as_object(type), nullptr));
+    owned(PyObject_Call(py::object(next.attr("__init_subclass__")).ptr(), args, kwargs.ptr()));
     restore_inherited_defaults(type, annotations);
     if (subclass_hook) {
         py::reinterpret_borrow<py::object>(subclass_hook)(cls);
@@ -240,8 +234,8 @@ void set_subclass_hook(PyObject *hook) {
 PyObject *prepare_subclass(PyObject *cls, PyObject *args, PyObject *kwargs) {
     const ClassesLocked locked;
     return guarded(static_cast<PyObject *>(nullptr), [&] {
-        return prepare_or_throw(reinterpret_cast<PyTypeObject *>(cls), py::reinterpret_borrow<py::args>(args),
-                                kwargs ? py::reinterpret_borrow<py::kwargs>(kwargs) : py::kwargs());
+        return prepare_or_throw(reinterpret_cast<PyTypeObject *>(cls), args,
+                                kwargs ? py::reinterpret_borrow<py::dict>(kwargs) : new_dict());
     });
 }
 

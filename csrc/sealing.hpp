@@ -49,6 +49,18 @@ PyObject *prepare_subclass(PyObject *cls, PyObject *args, PyObject *kwargs);  //
 void set_subclass_hook(PyObject *hook);                                       // called with every new subclass
 int prepare_sealing();
 
+// A new reference, or the error that stands in its place. (Constructors of pybind11 that get no memory throw an error of
+// another kind.)
+template <typename Type = py::object>
+Type owned(PyObject *made) {
+    if (!made) {
+        throw py::error_already_set();
+    }
+    return py::reinterpret_steal<Type>(made);
+}
+inline py::list new_list() { return owned<py::list>(PyList_New(0)); }
+inline py::dict new_dict() { return owned<py::dict>(PyDict_New()); }
+
 [[noreturn]] inline void type_error(const std::string &text) { throw py::type_error(text); }
 
 // The attribute, or None. (That of pybind11 takes any error, such as no memory, for "there is none".)
@@ -74,7 +86,9 @@ Result guarded(Result failure, Function f) {
     } catch (const std::bad_alloc &) {
         PyErr_NoMemory();
     } catch (const std::exception &error) {
-        PyErr_SetString(PyExc_RuntimeError, error.what());
+        if (!PyErr_Occurred()) {  // as there is where pybind11 got no memory
+            PyErr_SetString(PyExc_RuntimeError, error.what());
+        }
     }
     return failure;
 }

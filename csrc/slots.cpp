@@ -12,11 +12,7 @@
 namespace fastoutputs {
 
 PyObject *lookup(PyTypeObject *type, const char *name) {
-    auto key = py::reinterpret_steal<py::object>(PyUnicode_InternFromString(name));
-    if (!key) {
-        throw py::error_already_set();
-    }
-    return lookup(type, key.ptr());
+    return lookup(type, owned(PyUnicode_InternFromString(name)).ptr());
 }
 
 // What ModelOutput had when it was made: a patch of ModelOutput itself is an override, too.

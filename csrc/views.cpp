@@ -79,47 +79,27 @@ static PyObject *new_iterator(OutputObject *output, Part part) {
     return as_object(self);
 }
 
-static PyObject *pick(Part part, PyObject *key, PyObject *value) {
-    switch (part) {
-    case Part::key:
-        return Py_NewRef(key);
-    case Part::value:
-        return Py_NewRef(value);
-    default:
-        Ref first = Ref::borrow(key),
-            second = Ref::borrow(value);  // owned first: making the pair may run the collector
-        PyObject *pair = PyTuple_New(2);
-        if (pair) {
-            PyTuple_SET_ITEM(pair, 0, first.release());
-            PyTuple_SET_ITEM(pair, 1, second.release());
-        }
-        return pair;
+FASTOUTPUTS_OUT_OF_LINE static PyObject *new_pair(PyObject *key, PyObject *value) {
+    Ref first = Ref::borrow(key), second = Ref::borrow(value);  // making the pair may run the collector
+    PyObject *pair = PyTuple_New(2);
+    if (pair) {
+        PyTuple_SET_ITEM(pair, 0, first.release());
+        PyTuple_SET_ITEM(pair, 1, second.release());
     }
+    return pair;
 }
 
-static PyObject *iterator_next(PyObject *op) {
-    auto *self = reinterpret_cast<IteratorObject *>(op);
-    OutputObject *output = self->output;
-    if (!output) {
-        return nullptr;
-    }
-    const Locked locked(output);
-    if (!has_gil && self->is_exhausted) {
-        return nullptr;
-    }
-    const ClassLayout *layout = layout_of(output);
-    for (Py_ssize_t i = self->index; i < layout->count; i++) {
-        PyObject *value = value_at(output, layout->place[i].offset);
-        if (value != Py_None) {
-            self->index = i + 1;
-            PyObject *name = layout->place[i].name;
-            return self->part == Part::key ? Py_NewRef(name) : pick(self->part, name, value);
-        }
-    }
-    self->index = std::max(self->index, layout->count);
+static PyObject *pick(Part part, PyObject *key, PyObject *value) {
+    return part == Part::item ? new_pair(key, value) : Py_NewRef(part == Part::key ? key : value);
+}
+
+// After the fields.
+FASTOUTPUTS_OUT_OF_LINE static PyObject *next_extra_or_end(IteratorObject *self, OutputObject *output,
+                                                           const ClassLayout *layout) {
     if (inner_size(output)) {
         const Py_ssize_t extras = inner_size(output) - count_present(output, layout);
-        if (self->index++ == layout->count) {
+        if (self->index <= layout->count) {
+            self->index = layout->count + 1;
             self->extras = extras;
         }
         if (extras != self->extras) {
@@ -138,6 +118,27 @@ static PyObject *iterator_next(PyObject *op) {
         self->is_exhausted = true;
     }
     return nullptr;
+}
+
+static PyObject *iterator_next(PyObject *op) {
+    auto *self = reinterpret_cast<IteratorObject *>(op);
+    OutputObject *output = self->output;
+    if (!output) {
+        return nullptr;
+    }
+    const Locked locked(output);
+    if (!has_gil && self->is_exhausted) {
+        return nullptr;
+    }
+    const ClassLayout *layout = layout_of(output);
+    for (Py_ssize_t i = self->index; i < layout->count; i++) {
+        PyObject *value = value_at(output, layout->place[i].offset);
+        if (value != Py_None) {
+            self->index = i + 1;
+            return pick(self->part, layout->place[i].name, value);
+        }
+    }
+    return next_extra_or_end(self, output, layout);
 }
 
 // Views and iterators own one output each, at the same place.

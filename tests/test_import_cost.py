@@ -55,7 +55,7 @@ def test_only_the_standard_library_and_what_is_asked_for():
         "fastoutputs.twins",
     }
     assert {name for name in foreign - own if not name.startswith("pybind11_")} == set()
-    usual = loaded_by("import contextlib, warnings")
+    usual = loaded_by("import contextlib, gc, warnings")
     assert len(new - foreign - usual) <= 2, "few modules beside those that any dataclass needs"
 
 
