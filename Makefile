@@ -46,7 +46,7 @@ test-%: # the container's tests on one Python, without torch: `make test-3.13`
 	@build/venv/test-$*/bin/python -m pytest $(TWO) tests $(ARGS)
 
 # Pythons that may be newer than those of the system: found, or else fetched from Debian.
-NEWER := 3.14
+NEWER := 3.14 3.15
 FETCH := $(PYTHON) tools/debian_python.py
 newer: ## the container's tests on Pythons that the system may not have yet
 	@for version in $(NEWER); do \

@@ -35,10 +35,13 @@ static int is_array(PyObject *value) {
         PyDict_CheckExact(value)) {
         return 0;
     }
-    PyObject *modules = PyImport_GetModuleDict();
     for (const auto &[module_name, type_name] : array_types) {
-        Ref module = Ref::borrow(PyDict_GetItemString(modules, module_name));
+        Ref name(PyUnicode_FromString(module_name));
+        Ref module(name ? PyImport_GetModule(name.get()) : nullptr);
         if (!module) {
+            if (PyErr_Occurred()) {
+                return -1;
+            }
             continue;
         }
         Ref array_type(PyObject_GetAttrString(module.get(), type_name));

@@ -18,7 +18,7 @@ struct Found {
 static Found find(PyTypeObject *type, const char *name) {
     for (py::handle base : py::reinterpret_borrow<py::tuple>(type->tp_mro)) {
         auto *owner = reinterpret_cast<PyTypeObject *>(base.ptr());
-        PyObject *value = is_heap_type(owner) ? PyDict_GetItemString(own_dict(owner), name) : nullptr;
+        PyObject *value = own_attribute(owner, name);
         if (value && value == lookup(type, name)) {
             return {owner, py::reinterpret_borrow<py::object>(value)};
         }

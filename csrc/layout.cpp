@@ -104,7 +104,7 @@ py::dict own_annotations(PyTypeObject *type) {
         found = annotationlib.attr("get_annotations")(
             cls, py::arg("format") = annotationlib.attr("Format").attr("FORWARDREF"));
     } else {
-        found = py::reinterpret_borrow<py::object>(PyDict_GetItemString(own_dict(type), "__annotations__"));
+        found = py::reinterpret_borrow<py::object>(own_attribute(type, "__annotations__"));
     }
     const bool is_dict = found && PyDict_Check(found.ptr());
     return owned<py::dict>(is_dict ? PyDict_Copy(found.ptr()) : PyDict_New());
@@ -158,8 +158,7 @@ static py::list expected_fields(PyTypeObject *type, const py::dict &annotations)
     py::list names = new_list();
     for (py::handle base : py::reinterpret_borrow<py::tuple>(type->tp_mro)) {
         auto *base_type = reinterpret_cast<PyTypeObject *>(base.ptr());
-        if (base_type == type || !is_heap_type(base_type) || own_layout(base_type) ||
-            !PyDict_GetItemString(own_dict(base_type), "__dataclass_fields__")) {
+        if (base_type == type || own_layout(base_type) || !own_attribute(base_type, "__dataclass_fields__")) {
             continue;
         }
         for (py::handle field : py::module_::import("dataclasses").attr("fields")(base)) {
@@ -335,7 +334,7 @@ static void fit(PyTypeObject *type, ClassLayout *layout, const std::vector<Decla
 static void fit_base(PyTypeObject *type) {
     PyTypeObject *base = type->tp_base;
     ClassLayout *layout = own_layout(base);
-    if (!layout || layout->is_sealed || !PyDict_GetItemString(own_dict(base), "__dataclass_fields__")) {
+    if (!layout || layout->is_sealed || !own_attribute(base, "__dataclass_fields__")) {
         return;
     }
     const std::vector<DeclaredField> declared = declared_fields(base);
@@ -353,7 +352,7 @@ static void refuse_other_bases(PyTypeObject *type) {
         auto *base = reinterpret_cast<PyTypeObject *>(other.ptr());
         ClassLayout *layout = is_heap_type(base) && base != type ? own_layout(base) : nullptr;
         if (!layout || layout->is_sealed || PyType_IsSubtype(type->tp_base, base) ||
-            !PyDict_GetItemString(own_dict(base), "__dataclass_fields__")) {
+            !own_attribute(base, "__dataclass_fields__")) {
             continue;
         }
         for (const DeclaredField &field : declared_fields(base)) {

@@ -34,8 +34,15 @@ PyObject *own_attribute(PyTypeObject *type, PyObject *name) {
     return found;
 }
 
+PyObject *own_attribute(PyTypeObject *type, const char *name) {
+    return own_attribute(type, owned(PyUnicode_InternFromString(name)).ptr());
+}
+
 void set_on(PyTypeObject *type, PyObject *name, PyObject *value) {
     if (PyType_Type.tp_setattro(as_object(type), name, value) < 0) {
+        if (value && PyErr_ExceptionMatches(PyExc_AttributeError) && !lookup(Py_TYPE(as_object(type)), name)) {
+            PyErr_NoMemory();  // of which 3.14 says that there is no such attribute
+        }
         throw py::error_already_set();
     }
 }
@@ -129,6 +136,7 @@ static ClassLayout *seal_or_throw(PyTypeObject *type) {
                    "super().__init_subclass__(); make it do so");
     }
     if (type == model_output) {
+        take_compiled_slots(type);
         remember(type, layout, version_of(type));
         return layout;
     }

@@ -49,8 +49,7 @@ PyObject *prepare_subclass(PyObject *cls, PyObject *args, PyObject *kwargs);  //
 void set_subclass_hook(PyObject *hook);                                       // called with every new subclass
 int prepare_sealing();
 
-// A new reference, or the error that stands in its place. (Constructors of pybind11 that get no memory throw an error of
-// another kind.)
+// A new reference, or the error that stands in its place. (Constructors of pybind11 without memory throw another one.)
 template <typename Type = py::object>
 Type owned(PyObject *made) {
     if (!made) {
@@ -70,6 +69,7 @@ bool is_true(const py::object &value);  // (pybind11 would refuse all but bools)
 
 // What stands in the class itself: borrowed, or NULL.
 PyObject *own_attribute(PyTypeObject *type, PyObject *name);
+PyObject *own_attribute(PyTypeObject *type, const char *name);
 
 // As `cls.name = value`, past a metaclass; NULL deletes.
 void set_on(PyTypeObject *type, PyObject *name, PyObject *value);
