@@ -110,46 +110,23 @@ py::dict own_annotations(PyTypeObject *type) {
     return owned<py::dict>(is_dict ? PyDict_Copy(found.ptr()) : PyDict_New());
 }
 
-// What an annotation written as text names, such as ClassVar for "typing.ClassVar[int]"; None if that is not simple.
-static py::object named_by(const std::string &text, PyTypeObject *type) {
-    const std::string name = text.substr(0, text.find_first_of("[ "));
-    py::object found = py::module_::import("sys").attr("modules").attr("get")(
-        py::handle(as_object(type)).attr("__module__"), py::none());
-    for (std::size_t start = 0, dot; start <= name.size() && !found.is_none(); start = dot + 1) {
-        dot = std::min(name.find('.', start), name.size());
-        found = attribute_or_none(found, name.substr(start, dot - start).c_str());
-    }
-    return found;
-}
-
-// As @dataclass decides it: ClassVar, InitVar and KW_ONLY make no field. In doubt it is one: a slot too many is given
-// back when the class is first used.
-static bool makes_a_field(py::object annotation, PyTypeObject *type) {
+// As @dataclass decides it: ClassVar, InitVar and KW_ONLY make no field. Text is taken by its name alone: where that is
+// wrong, the slots are made to fit when the class is first used.
+static bool makes_a_field(const py::object &annotation) {
     if (PyUnicode_Check(annotation.ptr())) {
-        const char *characters = PyUnicode_AsUTF8(annotation.ptr());
-        if (!characters) {  // surrogates
+        const char *text = PyUnicode_AsUTF8(annotation.ptr());
+        if (!text) {  // surrogates
             PyErr_Clear();
             return true;
         }
-        const std::string text = characters;
-        auto mentions = [&](const char *name) { return text.find(name) != std::string::npos; };
-        if (!mentions("ClassVar") && !mentions("InitVar") && !mentions("KW_ONLY")) {
-            return true;
-        }
-        annotation = named_by(text, type);
+        const std::string path(text, std::strcspn(text, "[ "));
+        const std::string name = path.substr(path.rfind('.') + 1);
+        return name != "ClassVar" && name != "InitVar" && name != "KW_ONLY";
     }
-    const py::module_ dataclasses = py::module_::import("dataclasses");
-    const py::object init_var = dataclasses.attr("InitVar");
-    if (annotation.is(init_var) || py::type::handle_of(annotation).is(init_var) ||
-        annotation.is(dataclasses.attr("KW_ONLY"))) {
-        return false;
-    }
-    const py::object typing = py::module_::import("sys").attr("modules").attr("get")("typing", py::none());
-    if (typing.is_none()) {
-        return true;
-    }
-    const py::object class_var = typing.attr("ClassVar");
-    return !annotation.is(class_var) && !typing.attr("get_origin")(annotation).is(class_var);
+    const py::module_ dataclasses = py::module_::import("dataclasses"), typing = py::module_::import("typing");
+    const py::object init_var = dataclasses.attr("InitVar"), class_var = typing.attr("ClassVar");
+    return !(annotation.is(init_var) || py::type::handle_of(annotation).is(init_var) || annotation.is(class_var) ||
+             typing.attr("get_origin")(annotation).is(class_var) || annotation.is(dataclasses.attr("KW_ONLY")));
 }
 
 // The fields that @dataclass will find, as far as they can be known before it runs: of the class itself, and of bases
@@ -167,7 +144,7 @@ static py::list expected_fields(PyTypeObject *type, const py::dict &annotations)
     }
     for (auto [key, annotation] : annotations) {
         const auto name = py::reinterpret_borrow<py::object>(key);  // over code of the annotation's
-        if (makes_a_field(py::reinterpret_borrow<py::object>(annotation), type)) {
+        if (makes_a_field(py::reinterpret_borrow<py::object>(annotation))) {
             names.append(name);
         }
     }
