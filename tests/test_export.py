@@ -35,6 +35,7 @@ def declare(name: str) -> Kind:
         declared = [(field, Any, None) for field in fields]
         where = {"__module__": __name__}
         cls = make_dataclass(f"{role}_{name}", declared, bases=bases, namespace=where)
+        cls(None)  # or on 3.15 the tracer makes one that has no room: see docs/how-it-works.md
         bases = (cls,)
         setattr(kind, role, cls)
         setattr(sys.modules[__name__], cls.__name__, cls)

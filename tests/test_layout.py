@@ -14,6 +14,7 @@ import pytest
 from containers import NEW_ASKS_THE_CLASS, Kind
 
 from fastoutputs import ModelOutput, _core
+from fastoutputs.model_output import subclasses
 
 WORD = struct.calcsize("P")
 T = TypeVar("T")
@@ -132,6 +133,14 @@ def test_many_diamonds_are_laid_out_in_no_time(ours: Kind) -> None:
         left, right = type(f"Left{i}", (cls,), {}), type(f"Right{i}", (cls,), {})
         cls = type(f"Both{i}", (left, right), {})
     assert cls(5).to_tuple() == (5,)
+    found = subclasses(ours.Single)
+    assert len(set(found)) == len(found) >= 180
+    assert all(
+        found.index(each) < found.index(cls)
+        for cls in found
+        for each in cls.__mro__[1:]
+        if each in found
+    )
 
 
 def test_two_bases_with_fields_of_their_own_are_refused(ours: Kind) -> None:

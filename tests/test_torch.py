@@ -254,5 +254,6 @@ def test_a_slots_only_output_reaches_the_tracer_as_a_dict() -> None:
 def test_a_tensor_in_eq_is_as_ambiguous_as_in_a_dataclass(kind: Kind) -> None:
     with pytest.raises(RuntimeError, match="ambiguous"):
         kind.Out(torch.ones(2)) == kind.Out(torch.zeros(2))  # noqa: B015
-    same = torch.ones(2)
-    assert kind.Out(same) == kind.Out(same)
+    if sys.version_info < (3, 13):  # later, what @dataclass generates compares each field by itself
+        same = torch.ones(2)
+        assert kind.Out(same) == kind.Out(same)

@@ -38,6 +38,20 @@ def substitutes() -> dict[Callable[..., Any], Callable[..., Any]]:
     def aliases_of(cls: type[ModelOutput]) -> tuple[tuple[str, str], ...]:
         return _core.layout(cls).aliases
 
+    @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+    def problem_of(cls: type[ModelOutput]) -> str | None:
+        try:
+            _core.layout(cls)
+        except TypeError as error:
+            return str(error)
+        return None
+
+    def refuse_if_unusable(cls: type[ModelOutput]) -> None:
+        """From Python 3.15 on, the tracer has an instance before anything has looked at the class."""
+        problem = problem_of(cls)
+        if problem is not None:
+            raise TypeError(problem)
+
     def field_of(self: Any, name: Any) -> Any:
         """The field that name is an alias of, or name itself."""
         for alias, field in aliases_of(type(self)):
@@ -155,10 +169,12 @@ def substitutes() -> dict[Callable[..., Any], Callable[..., Any]]:
             setattr(self, key, value)
 
     def init(self: Any, *args: Any, **kwargs: Any) -> None:
+        refuse_if_unusable(type(self))
         for key, value in dict(*args, **kwargs).items():
             self[key] = value
 
     def post_init(self: Any) -> None:
+        refuse_if_unusable(type(self))
         names = fields_of(type(self))
         if not names:
             raise ValueError(f"{type(self).__name__} has no fields.")
