@@ -35,24 +35,8 @@ PyObject *output_get_item(OutputObject *self, PyObject *key) {
     if (inner_size(self)) {
         return Py_XNewRef(PyDict_GetItemWithError(as_object(self), key));
     }
-    Ref held = hold(layout);  // comparing may change the class
-    Py_hash_t hash = PyObject_Hash(key);
-    if (hash == -1) {
-        return nullptr;
-    }
-    for (Py_ssize_t i = 0; i < layout->count; i++) {
-        if (known_hash(layout->place[i].name) == hash) {
-            int equal = PyObject_RichCompareBool(layout->place[i].name, key, Py_EQ);
-            if (equal < 0) {
-                return nullptr;
-            }
-            if (equal) {
-                PyObject *value = value_at(self, layout->place[i].offset);
-                return value == Py_None ? nullptr : Py_NewRef(value);
-            }
-        }
-    }
-    return nullptr;
+    Ref items(items_as_dict(self));  // a key that is no str, and may equal one all the same
+    return items ? Py_XNewRef(PyDict_GetItemWithError(items.get(), key)) : nullptr;
 }
 
 // As output_get_item, and by an alias, too; *key is then the name of its field. The views do not know aliases.
@@ -155,18 +139,18 @@ static PyObject *values_as_tuple(OutputObject *self, const ClassLayout *layout, 
 
 // An overridden keys or __getitem__ has a say in it.
 FASTOUTPUTS_OUT_OF_LINE static PyObject *items_as_tuple(PyObject *op) {
-    Ref keys(PyObject_CallMethod(op, "keys", nullptr));
-    Ref names(keys ? PySequence_List(keys.get()) : nullptr);
-    if (!names) {
+    if (Py_EnterRecursiveCall(" in to_tuple")) {  // by a key that is an index
         return nullptr;
     }
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(names.get()); i++) {
-        PyObject *value = PyObject_GetItem(op, PyList_GET_ITEM(names.get(), i));
-        if (!value || PyList_SetItem(names.get(), i, value) < 0) {
-            return nullptr;
-        }
+    Ref keys(PyObject_CallMethod(op, "keys", nullptr));
+    Ref items = hidden(keys ? PySequence_List(keys.get()) : nullptr);
+    bool is_whole = static_cast<bool>(items);
+    for (Py_ssize_t i = 0; is_whole && i < PyList_GET_SIZE(items.get()); i++) {
+        PyObject *value = PyObject_GetItem(op, PyList_GET_ITEM(items.get(), i));
+        is_whole = value && PyList_SetItem(items.get(), i, value) == 0;
     }
-    return PyList_AsTuple(names.get());
+    Py_LeaveRecursiveCall();
+    return is_whole ? PyList_AsTuple(items.get()) : nullptr;
 }
 
 PyObject *output_to_tuple(PyObject *op, PyObject *) {
@@ -432,10 +416,11 @@ PyObject *output_or(PyObject *left, PyObject *right) {
     }
     Ref type = Ref::borrow(as_object(Py_TYPE(is_output(left) ? left : right)));
     Ref merged(PyObject_CallOneArg(type.get(), left));
-    Ref items(merged ? PyDict_New() : nullptr);
+    Ref items = hidden(merged ? PyDict_New() : nullptr);
     if (!items || PyDict_Update(items.get(), right) < 0) {
         return nullptr;
     }
+    PyObject_GC_UnTrack(items.get());  // what was put in has it tracked
     PyObject *key, *value;
     Py_ssize_t position = 0;
     while (PyDict_Next(items.get(), &position, &key, &value)) {

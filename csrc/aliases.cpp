@@ -22,12 +22,14 @@ static PyObject *properties;     // (old, new) -> the property that all classes 
 
 // --- what a class declares ------------------------------------------------------------------------
 
-static void check_aliases(PyTypeObject *type, py::handle declared) {
+// A copy, as the user's own may change.
+static py::dict checked_aliases(PyTypeObject *type, py::handle declared) {
     if (!PyDict_Check(declared.ptr())) {
         type_error(full_name(type) + ": aliases must be a dict of other names to field names, not " +
                    py::repr(declared).cast<std::string>());
     }
-    for (auto [old, field] : py::reinterpret_borrow<py::dict>(declared)) {
+    const auto aliases = owned<py::dict>(PyDict_Copy(declared.ptr()));
+    for (auto [old, field] : aliases) {
         if (!PyUnicode_CheckExact(old.ptr()) || !PyUnicode_CheckExact(field.ptr())) {
             type_error(full_name(type) + ": the alias " + py::repr(old).cast<std::string>() +
                        " must be a str and name a field by a str, not " + py::repr(field).cast<std::string>());
@@ -36,11 +38,11 @@ static void check_aliases(PyTypeObject *type, py::handle declared) {
             type_error(full_name(type) + ": " + py::repr(old).cast<std::string>() + " cannot be an alias of itself");
         }
     }
+    return aliases;
 }
 
 void declare_aliases(PyTypeObject *type, const py::handle &declared) {
-    check_aliases(type, declared);
-    py::handle(as_object(type)).attr(py::handle(aliases_key)) = py::dict(py::reinterpret_borrow<py::dict>(declared));
+    py::handle(as_object(type)).attr(py::handle(aliases_key)) = checked_aliases(type, declared);
 }
 
 struct DeclaredAlias {
@@ -57,15 +59,14 @@ static std::vector<DeclaredAlias> declared_aliases(PyTypeObject *type) {
         if (!own) {
             continue;
         }
-        auto declared = py::reinterpret_borrow<py::object>(own);
-        check_aliases(base_type, declared);
+        const py::dict declared = checked_aliases(base_type, py::reinterpret_borrow<py::object>(own));
         PyObject *notice = own_attribute(base_type, notice_key);
         auto held = notice ? py::reinterpret_borrow<py::object>(notice) : py::none();
         if (!held.is_none() && !PyCallable_Check(held.ptr())) {
             type_error(full_name(base_type) + ".__fastoutputs_alias_used__ must be callable, not " +
                        py::repr(held).cast<std::string>());
         }
-        for (auto [old, field] : py::dict(declared)) {
+        for (auto [old, field] : declared) {
             found.push_back({py::reinterpret_borrow<py::object>(old), py::reinterpret_borrow<py::object>(field), held});
         }
     }
@@ -106,24 +107,25 @@ static py::object property_of(const py::tuple &names) {
 }
 
 // A closure variable of a wrapper that make_init returned; NULL for any other function.
-static PyObject *held_by_init(const py::object &method, const char *variable) {
+static py::object held_by_init(const py::object &method, const char *variable) {
     if (!make_init || !PyFunction_Check(method.ptr())) {
-        return nullptr;
+        return {};
     }
     PyObject *code = PyFunction_GET_CODE(method.ptr());
     py::tuple constants = py::handle(make_init).attr("__code__").attr("co_consts");
     for (py::handle constant : constants) {
         if (constant.ptr() == code) {
             const auto index = py::handle(code).attr("co_freevars").attr("index")(variable).cast<Py_ssize_t>();
-            return PyCell_GET(PyTuple_GET_ITEM(PyFunction_GET_CLOSURE(method.ptr()), index));
+            return py::reinterpret_borrow<py::object>(
+                PyCell_GET(PyTuple_GET_ITEM(PyFunction_GET_CLOSURE(method.ptr()), index)));
         }
     }
-    return nullptr;
+    return {};
 }
 
 py::object without_alias_wrapper(const py::object &init) {
-    PyObject *generated = held_by_init(init, "generated");
-    return generated ? py::reinterpret_borrow<py::object>(generated) : init;
+    py::object generated = held_by_init(init, "generated");
+    return generated ? generated : init;
 }
 
 // Has the generated __init__ of a class take the aliases of its parameters. True if the class changed.
@@ -146,8 +148,8 @@ static bool fit_init(PyTypeObject *type, const std::vector<DeclaredAlias> &decla
             renamed[alias.old] = alias.field;
         }
     }
-    PyObject *before = held_by_init(init, "renamed");
-    if (before ? py::handle(before).equal(renamed) : renamed.empty()) {
+    const py::object before = held_by_init(init, "renamed");
+    if (before ? before.equal(renamed) : renamed.empty()) {
         return false;
     }
     set_on(type, init_key, (renamed.empty() ? generated : py::handle(make_init)(generated, renamed)).ptr());

@@ -16,33 +16,6 @@
 
 namespace fastoutputs {
 
-static PyObject *present_fields(OutputObject *self) {
-    const Locked locked(self);
-    Ref fields(PyDict_New());
-    const ClassLayout *layout = layout_of(self);
-    for (Py_ssize_t i = 0; fields && i < layout->count; i++) {
-        PyObject *value = value_at(self, layout->place[i].offset);
-        if (value != Py_None && PyDict_SetItem(fields.get(), layout->place[i].name, value) < 0) {
-            return nullptr;
-        }
-    }
-    return fields.release();
-}
-
-static PyObject *extra_items(OutputObject *self) {
-    const Locked locked(self);
-    Ref extras(PyDict_New());
-    ExtraCursor cursor;
-    PyObject *key, *value;
-    while (extras && inner_size(self) && next_extra(self, layout_of(self), &cursor, &key, &value)) {
-        Ref held_key = Ref::borrow(key), held = Ref::borrow(value);  // hashing a key may run any code
-        if (PyDict_SetItem(extras.get(), key, value) < 0) {
-            return nullptr;
-        }
-    }
-    return extras.release();
-}
-
 static PyObject *copy_of_attributes(OutputObject *self) {
     const Locked locked(self);
     Ref attributes = Ref::borrow(attributes_of(self));
@@ -95,7 +68,7 @@ static bool holds_none(PyObject *items) {
 
 // 1 if following outputs from items leads to wanted, else 0; -1 on error.
 static int leads_to(PyObject *items, PyObject *wanted) {
-    Ref found(PyList_New(0)), ids(PySet_New(nullptr));  // each output once
+    Ref found = hidden(PyList_New(0)), ids = hidden(PySet_New(nullptr));  // each output once
     Ref current = Ref::borrow(items);
     for (Py_ssize_t next = 0; found && ids && current; next++) {
         PyObject *key, *value;
@@ -117,7 +90,7 @@ static int leads_to(PyObject *items, PyObject *wanted) {
         if (next == PyList_GET_SIZE(found.get())) {
             return 0;
         }
-        current = Ref(items_as_dict(as_output(PyList_GET_ITEM(found.get(), next))));
+        current = hidden(items_as_dict(as_output(PyList_GET_ITEM(found.get(), next))));
     }
     return -1;
 }
@@ -166,7 +139,7 @@ static PyObject *output_reduce(PyObject *op, PyObject *) {
     const Locked locked(op);
     const ClassLayout *layout = current_layout(self);
     const bool by_dict = layout && layout->plain_reduce && takes_a_dict(Py_TYPE(op), layout);
-    Ref items(layout ? items_as_dict(self) : nullptr);
+    Ref items = hidden(layout ? items_as_dict(self) : nullptr);
     if (!items) {
         return nullptr;
     }
@@ -190,7 +163,7 @@ static PyObject *output_reduce(PyObject *op, PyObject *) {
 static int set_items(OutputObject *self, PyObject *items) {
     PyObject *key, *value;
     Py_ssize_t position = 0;
-    Ref held(PyDict_Copy(items));
+    Ref held = hidden(PyDict_Copy(items));
     while (held && PyDict_Next(held.get(), &position, &key, &value)) {
         if (store_item(self, key, value) < 0) {
             return -1;
@@ -233,12 +206,8 @@ static PyObject *output_copy(PyObject *op, PyObject *) {
     OutputObject *self = as_output(op);
     const Locked locked(op);
     Ref made(dict_new(Py_TYPE(op)));
-    Ref fields(made ? present_fields(self) : nullptr), extras(fields ? extra_items(self) : nullptr);
-    if (!extras || set_items(as_output(made.get()), fields.get()) < 0 ||
-        set_items(as_output(made.get()), extras.get()) < 0) {
-        return nullptr;
-    }
-    return made.release();
+    Ref items(made ? items_as_dict(self) : nullptr);
+    return items && set_items(as_output(made.get()), items.get()) == 0 ? made.release() : nullptr;
 }
 
 // What the module copy does with a class that has no __copy__ or __deepcopy__. memo: None for a shallow copy.
@@ -285,8 +254,7 @@ static PyObject *copy_or_deepcopy(PyObject *op, PyObject *memo) {
     if (reducer || !layout->plain_reduce) {
         return copy_by_reduce(op, memo, reducer.get(), copy.get());
     }
-    Ref fields(present_fields(self)), extras(fields ? extra_items(self) : nullptr);
-    Ref attributes(extras ? copy_of_attributes(self) : nullptr);
+    Ref items(items_as_dict(self)), attributes(items ? copy_of_attributes(self) : nullptr);
     Ref made(attributes ? dict_new(Py_TYPE(op)) : nullptr);
     if (!made) {
         return nullptr;
@@ -297,15 +265,12 @@ static PyObject *copy_or_deepcopy(PyObject *op, PyObject *memo) {
         if (!id || PyObject_SetItem(memo, id.get(), made.get()) < 0) {
             return nullptr;
         }
-        for (PyObject *part : {fields.get(), extras.get(), attributes.get()}) {
-            if (deepen(part, deepcopy.get(), memo) < 0) {
-                return nullptr;
-            }
+        if (deepen(items.get(), deepcopy.get(), memo) < 0 || deepen(attributes.get(), deepcopy.get(), memo) < 0) {
+            return nullptr;
         }
     }
     OutputObject *twin = as_output(made.get());
-    const bool filled = set_items(twin, fields.get()) == 0 && set_items(twin, extras.get()) == 0 &&
-                        restore_attributes(twin, attributes.get()) == 0;
+    const bool filled = set_items(twin, items.get()) == 0 && restore_attributes(twin, attributes.get()) == 0;
     return filled ? made.release() : nullptr;
 }
 

@@ -207,10 +207,6 @@ inline PyMemberDef *python_slots(PyTypeObject *type) {
     return reinterpret_cast<PyMemberDef *>(reinterpret_cast<char *>(type) + Py_TYPE(type)->tp_basicsize);
 }
 
-// How many references to a class there are while type.__new__ makes it and calls a C method of its base: that of
-// type.__new__ and that of the method, beside those that the class itself holds. An instance is one more.
-constexpr Py_ssize_t references_to_new_class = 2;
-
 // The collector's own functions, as they are when the module is imported.
 struct Collector {
     PyObject *collect, *unfreeze, *get_objects;
@@ -225,16 +221,36 @@ inline int prepare_collector() {
     return collector.collect && collector.unfreeze && collector.get_objects ? 0 : -1;
 }
 
-// Whether the size of type matters to op: it is an instance of type, or a class derived from it.
-inline bool depends_on(PyObject *op, PyTypeObject *type) {
-    if (Py_TYPE(op) == type) {
+// Whether the size of type matters to op: it is an instance of type, or a class derived from it. Of such a class,
+// `apart`, only instances count.
+inline bool depends_on(PyObject *op, PyTypeObject *type, PyTypeObject *apart) {
+    if (Py_TYPE(op) == type || (apart && Py_TYPE(op) == apart)) {
         return true;
     }
-    return PyType_Check(op) && op != as_object(type) && PyType_IsSubtype(reinterpret_cast<PyTypeObject *>(op), type);
+    auto *derived = PyType_Check(op) && op != as_object(type) ? reinterpret_cast<PyTypeObject *>(op) : nullptr;
+    return derived && derived != apart && PyType_IsSubtype(derived, type);
 }
 
-// Looks through all objects for one that depends on type, other than `apart`; slow. 1: there is one; -1: an error. No
-// code runs between the search and the return.
+// Whether a collection is under way: then garbage is in nobody's lists. 1, 0, or -1: an error.
+inline int is_collecting() {
+    for (int tries = 0; tries < 3; tries++) {  // another collection may have taken the list
+        PyObject *ring = PyList_New(1);
+        if (!ring) {
+            return -1;
+        }
+        PyList_SET_ITEM(ring, 0, ring);
+        PyObject *found = PyObject_CallFunction(collector.collect, "i", 0);
+        const bool is_any = found && PyObject_IsTrue(found) == 1;
+        Py_XDECREF(found);
+        if (!found || is_any) {
+            return found ? 0 : -1;
+        }
+    }
+    return 1;
+}
+
+// Looks through all objects for one that depends on type; slow. 1: there is one; -1: an error. No code runs between the
+// search and the return.
 inline int find_dependent(PyTypeObject *type, PyTypeObject *apart) {
     // Frozen objects are not listed. Nothing but the work of the next collections depends on it.
     PyObject *unfrozen = PyObject_CallNoArgs(collector.unfreeze);
@@ -242,16 +258,17 @@ inline int find_dependent(PyTypeObject *type, PyTypeObject *apart) {
         return -1;
     }
     Py_DECREF(unfrozen);
+    int found = 0;
+#if PY_VERSION_HEX >= 0x030c0000
     struct Search {
         PyTypeObject *type, *apart;
-        int found;
-        void look_at(PyObject *op) { found |= op != as_object(apart) && depends_on(op, type); }
-    } search = {type, apart, 0};
-#if PY_VERSION_HEX >= 0x030c0000
+        int *found;
+    } search = {type, apart, &found};
     PyUnstable_GC_VisitObjects(
         [](PyObject *op, void *arg) {
-            static_cast<Search *>(arg)->look_at(op);
-            return static_cast<Search *>(arg)->found ? 0 : 1;
+            auto *search = static_cast<Search *>(arg);
+            *search->found |= depends_on(op, search->type, search->apart);
+            return *search->found ? 0 : 1;
         },
         &search);
 #else
@@ -262,17 +279,19 @@ inline int find_dependent(PyTypeObject *type, PyTypeObject *apart) {
         return -1;
     }
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(objects); i++) {
-        search.look_at(PyList_GET_ITEM(objects, i));
+        found |= depends_on(PyList_GET_ITEM(objects, i), type, apart);
     }
     Py_DECREF(objects);
 #endif
-    return search.found;
+    return found;
 }
 
-// As find_dependent, garbage left out: a class that was refused is in a cycle.
+// As find_dependent, garbage left out: a class that was refused is in a cycle. In a collection, when garbage cannot be
+// seen, it counts.
 inline int has_dependents(PyTypeObject *type, PyTypeObject *apart) {
-    const int found = find_dependent(type, apart);
-    if (found <= 0) {
+    const int collecting = is_collecting();
+    const int found = collecting == 0 ? find_dependent(type, apart) : collecting;
+    if (collecting != 0 || found <= 0) {
         return found;
     }
     PyObject *collected = PyObject_CallNoArgs(collector.collect);
@@ -281,6 +300,22 @@ inline int has_dependents(PyTypeObject *type, PyTypeObject *apart) {
     }
     Py_DECREF(collected);
     return find_dependent(type, apart);
+}
+
+// As has_dependents, for a class that was just created: as long as it is in the youngest generation, its instances are.
+inline int has_young_dependents(PyTypeObject *type) {
+    PyObject *objects = PyObject_CallFunction(collector.get_objects, "i", 0);
+    if (!objects) {
+        return -1;
+    }
+    int found = 0, is_young = 0;
+    for (Py_ssize_t i = 0; PyList_CheckExact(objects) && i < PyList_GET_SIZE(objects); i++) {
+        PyObject *op = PyList_GET_ITEM(objects, i);
+        is_young |= op == as_object(type);
+        found |= depends_on(op, type, nullptr);
+    }
+    Py_DECREF(objects);
+    return is_young && !found ? 0 : has_dependents(type, nullptr);
 }
 
 }  // namespace fastoutputs

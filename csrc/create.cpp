@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bitset>
 
 namespace fastoutputs {
 
@@ -35,6 +36,7 @@ static int is_array(PyObject *value) {
         PyDict_CheckExact(value)) {
         return 0;
     }
+    Ref held = Ref::borrow(as_object(type));  // over code of other modules
     for (const auto &[module_name, type_name] : array_types) {
         Ref name(PyUnicode_FromString(module_name));
         Ref module(name ? PyImport_GetModule(name.get()) : nullptr);
@@ -45,6 +47,9 @@ static int is_array(PyObject *value) {
             continue;
         }
         Ref array_type(PyObject_GetAttrString(module.get(), type_name));
+        if (!array_type && (!PyErr_ExceptionMatches(PyExc_Exception) || PyErr_ExceptionMatches(PyExc_MemoryError))) {
+            return -1;
+        }
         if (!array_type || !PyType_Check(array_type.get())) {
             PyErr_Clear();  // a module still being imported, or a stand-in
             continue;
@@ -229,16 +234,12 @@ static PyObject *assemble(PyTypeObject *type, const ClassLayout *layout, PyObjec
 }
 
 // Which fields got an argument.
-struct Given {
-    std::uint64_t bits[most_bound / 64] = {};
-    void add(std::size_t i) { bits[i / 64] |= std::uint64_t{1} << (i % 64); }
-    bool has(std::size_t i) const { return bits[i / 64] >> (i % 64) & 1; }
-};
+using Given = std::bitset<most_bound>;
 
 static bool lacks_a_required_field(const ClassLayout *layout, const Given &given) {
     for (std::size_t i = 0; i < layout->fields.size(); i++) {
         const Field &field = layout->fields[i];
-        if (field.is_parameter && !field.initial && !field.factory && !given.has(i)) {
+        if (field.is_parameter && !field.initial && !field.factory && !given[i]) {
             return true;
         }
     }
@@ -251,16 +252,15 @@ FASTOUTPUTS_OUT_OF_LINE static PyObject *assemble_with_defaults(PyTypeObject *ty
                                                                 Py_ssize_t count, const Given &given) {
     std::array<PyObject *, most_bound> values;
     Ref held = Ref::borrow(as_object(type));  // over factories
-    Ref defaults(PyList_New(0));              // owns the new ones, and nobody can find it
+    Ref defaults = hidden(PyList_New(0));     // owns the new ones
     if (!defaults) {
         return nullptr;
     }
-    PyObject_GC_UnTrack(defaults.get());
     std::copy(args, args + count, values.begin());
     for (std::size_t i = 0; i < layout->fields.size(); i++) {
         const Field &field = layout->fields[i];
         Ref factory = Ref::borrow(field.factory), initial = Ref::borrow(field.initial);
-        if (given.has(i) || (!factory && (!initial || initial.get() == Py_None))) {
+        if (given[i] || (!factory && (!initial || initial.get() == Py_None))) {
             continue;
         }
         Ref value = factory ? Ref(PyObject_CallNoArgs(factory.get())) : std::move(initial);
@@ -305,17 +305,16 @@ PyObject *output_vectorcall(PyObject *cls, PyObject *const *args, std::size_t na
     for (Py_ssize_t i = 0; i < nargs; i++) {
         const Py_ssize_t index = layout->positional[static_cast<std::size_t>(i)];
         offsets[i] = layout->place[index].offset;
-        given.add(static_cast<std::size_t>(index));
+        given[static_cast<std::size_t>(index)] = true;
     }
     for (Py_ssize_t i = 0; i < nkeywords; i++) {
         const Bucket *bucket = find_bucket(layout, PyTuple_GET_ITEM(kwnames, i));
         const auto field = static_cast<std::size_t>(bucket ? bucket->index : 0);
-        if (!bucket || !(layout->takes_all_fields || layout->fields[field].is_parameter) ||
-            (nargs && given.has(field))) {
+        if (!bucket || !(layout->takes_all_fields || layout->fields[field].is_parameter) || (nargs && given[field])) {
             return construct_by_aliases(type, layout, args, nargs, kwnames);
         }
         if (layout->fills_defaults) {
-            given.add(field);
+            given[field] = true;
         }
         offsets[nargs + i] = bucket->offset;
     }
@@ -334,7 +333,7 @@ int output_init(PyObject *op, PyObject *args, PyObject *kwargs) {
         PyErr_Format(PyExc_TypeError, "expected at most 1 argument, got %zd", PyTuple_GET_SIZE(args));
         return -1;
     }
-    Ref items(PyObject_Call(as_object(&PyDict_Type), args, kwargs));
+    Ref items = hidden(PyObject_Call(as_object(&PyDict_Type), args, kwargs));
     PyObject *key, *value;
     Py_ssize_t position = 0;
     while (items && PyDict_Next(items.get(), &position, &key, &value)) {

@@ -11,8 +11,7 @@ static bool same_name(const py::object &left, PyObject *right) { return PyUnicod
 
 // What a name is found to be in a class and its bases, and which of them has it.
 struct Found {
-    PyTypeObject *owner = nullptr;
-    py::object value;
+    py::object owner, value;
 };
 
 static Found find(PyTypeObject *type, const char *name) {
@@ -20,7 +19,7 @@ static Found find(PyTypeObject *type, const char *name) {
         auto *owner = reinterpret_cast<PyTypeObject *>(base.ptr());
         PyObject *value = own_attribute(owner, name);
         if (value && value == lookup(type, name)) {
-            return {owner, py::reinterpret_borrow<py::object>(value)};
+            return {py::reinterpret_borrow<py::object>(base), py::reinterpret_borrow<py::object>(value)};
         }
     }
     return {};
@@ -62,12 +61,11 @@ py::object generated_code(py::object method, const char *name) {
 // Whether __eq__ or __repr__ is generated over exactly the fields of the layout.
 bool is_generated_over_fields(PyTypeObject *type, const ClassLayout *layout, const char *method, const char *flag) {
     const Found found = find(type, method);
-    const py::handle owner(as_object(found.owner));
-    if (!owner || attribute_or_none(owner, "__dataclass_fields__").is_none() ||
+    if (!found.owner || attribute_or_none(found.owner, "__dataclass_fields__").is_none() ||
         generated_code(found.value, method).is_none()) {
         return false;
     }
-    py::tuple declared = py::module_::import("dataclasses").attr("fields")(owner);
+    py::tuple declared = py::module_::import("dataclasses").attr("fields")(found.owner);
     if (declared.size() != layout->fields.size()) {
         return false;
     }
@@ -85,38 +83,6 @@ bool is_frozen(py::handle cls) {
     return !parameters.is_none() && parameters.attr("frozen").cast<bool>();
 }
 
-// Whether a parameter of the generated __init__ has the default that the field declares. One that was inherited, or
-// taken from another class, may have another.
-static bool has_default_of(const Field &field, py::handle given) {
-    const py::object of_factory = attribute_or_none(py::module_::import("dataclasses"), "_HAS_DEFAULT_FACTORY");
-    return field.factory ? given && given.is(of_factory) : given.ptr() == field.initial;
-}
-
-static bool has_defaults_of(const ClassLayout *layout, const py::object &init) {
-    const py::object by_position = init.attr("__defaults__"), by_keyword = init.attr("__kwdefaults__");
-    const std::size_t most = layout->positional.size();
-    const std::size_t optional = by_position.is_none() ? 0 : py::len(by_position);
-    std::vector<bool> seen(layout->fields.size());
-    for (std::size_t i = 0; i < most; i++) {
-        const auto index = static_cast<std::size_t>(layout->positional[i]);
-        const bool is_optional = i + optional >= most;
-        const py::object given = is_optional ? py::object(by_position[py::int_(i + optional - most)]) : py::object();
-        if (!has_default_of(layout->fields[index], given)) {
-            return false;
-        }
-        seen[index] = true;
-    }
-    for (std::size_t i = 0; i < layout->fields.size(); i++) {
-        const py::handle name(layout->place[i].name);
-        const bool is_optional = !by_keyword.is_none() && by_keyword.contains(name);
-        const py::object given = is_optional ? py::object(by_keyword[name]) : py::object();
-        if (!seen[i] && layout->fields[i].is_parameter && !has_default_of(layout->fields[i], given)) {
-            return false;
-        }
-    }
-    return true;
-}
-
 // Whether output_vectorcall does exactly what calling the class would do.
 bool has_compiled_init(PyTypeObject *type, const ClassLayout *layout, bool stores_plainly) {
     if (type->tp_new != PyDict_Type.tp_new || !is_inherited_from_base(type, "__post_init__") ||
@@ -124,41 +90,49 @@ bool has_compiled_init(PyTypeObject *type, const ClassLayout *layout, bool store
         return false;
     }
     const Found found = find(type, "__init__");
-    if (!found.owner || !(stores_plainly || is_frozen(py::handle(as_object(found.owner))))) {
+    if (!found.owner || !(stores_plainly || is_frozen(found.owner))) {
         return false;
     }
     py::object code = generated_code(found.value, "__init__");
     if (code.is_none()) {
         return false;
     }
-    std::vector<PyObject *> parameters;
-    parameters.reserve(layout->fields.size());
-    for (Py_ssize_t index : layout->positional) {
-        parameters.push_back(layout->place[static_cast<std::size_t>(index)].name);
-    }
+    std::vector<Py_ssize_t> parameters = layout->positional;  // in their order; a copy, as what follows runs any code
     const std::size_t positional = parameters.size();
-    for (std::size_t i = 0; i < layout->fields.size(); i++) {
-        const Field &field = layout->fields[i];
+    for (Py_ssize_t i = 0; i < layout->count; i++) {
+        const Field &field = layout->fields[static_cast<std::size_t>(i)];
         if (field.is_shadowed) {
             return false;
         }
-        const bool by_position = std::find(layout->positional.begin(), layout->positional.end(),
-                                           static_cast<Py_ssize_t>(i)) != layout->positional.end();
-        if (field.is_parameter && !by_position) {
-            parameters.push_back(layout->place[i].name);
+        if (field.is_parameter && std::find(parameters.begin(), parameters.end(), i) == parameters.end()) {
+            parameters.push_back(i);
         }
     }
-    py::tuple names = code.attr("co_varnames");
+    const py::tuple names = code.attr("co_varnames");
     if (code.attr("co_argcount").cast<std::size_t>() != positional + 1 ||
         code.attr("co_kwonlyargcount").cast<std::size_t>() != parameters.size() - positional) {
         return false;  // an InitVar, or fields added without @dataclass
     }
+    // A default that was inherited, or taken from another class, may be another than the field declares.
+    const py::object init = without_known_wrapper(found.value, "__init__");
+    const py::object by_position = init.attr("__defaults__"), by_keyword = init.attr("__kwdefaults__");
+    const py::object of_factory = attribute_or_none(py::module_::import("dataclasses"), "_HAS_DEFAULT_FACTORY");
+    const std::size_t required = positional - (by_position.is_none() ? 0 : py::len(by_position));
     for (std::size_t i = 0; i < parameters.size(); i++) {
-        if (!same_name(names[i + 1], parameters[i])) {
+        const py::handle name(layout->place[parameters[i]].name);
+        py::object given;  // NULL: none
+        if (i < positional && i >= required) {
+            given = by_position[py::int_(i - required)];
+        } else if (i >= positional && !by_keyword.is_none() && by_keyword.contains(name)) {
+            given = by_keyword[name];
+        }
+        const Field &field = layout->fields[static_cast<std::size_t>(parameters[i])];
+        const bool is_default = field.factory ? given.is(of_factory) : given.ptr() == field.initial;
+        if (!same_name(names[i + 1], name.ptr()) || !is_default) {
             return false;
         }
     }
-    return has_defaults_of(layout, without_known_wrapper(found.value, "__init__"));
+    return true;
 }
 
 }  // namespace fastoutputs

@@ -96,6 +96,15 @@ static const Place *find_place(const std::vector<Place> &places, py::handle name
     return nullptr;
 }
 
+// Names are kept where no code that the collector runs can find them.
+using Names = std::vector<py::object>;
+
+static bool contains(const Names &names, py::handle name) {
+    return std::any_of(names.begin(), names.end(), [=](const py::object &each) {
+        return each.is(name) || (PyUnicode_Check(each.ptr()) && PyUnicode_Compare(each.ptr(), name.ptr()) == 0);
+    });
+}
+
 py::dict own_annotations(PyTypeObject *type) {
     py::handle cls(as_object(type));
     py::object found;
@@ -107,7 +116,9 @@ py::dict own_annotations(PyTypeObject *type) {
         found = py::reinterpret_borrow<py::object>(own_attribute(type, "__annotations__"));
     }
     const bool is_dict = found && PyDict_Check(found.ptr());
-    return owned<py::dict>(is_dict ? PyDict_Copy(found.ptr()) : PyDict_New());
+    auto annotations = owned<py::dict>(is_dict ? PyDict_Copy(found.ptr()) : PyDict_New());
+    PyObject_GC_UnTrack(annotations.ptr());  // likewise
+    return annotations;
 }
 
 // As @dataclass decides it: ClassVar, InitVar and KW_ONLY make no field. Text is taken by its name alone: where that is
@@ -131,21 +142,21 @@ static bool makes_a_field(const py::object &annotation) {
 
 // The fields that @dataclass will find, as far as they can be known before it runs: of the class itself, and of bases
 // that have no layout, such as a dataclass used as a mixin.
-static py::list expected_fields(PyTypeObject *type, const py::dict &annotations) {
-    py::list names = new_list();
+static Names expected_fields(PyTypeObject *type, const py::dict &annotations) {
+    Names names;
     for (py::handle base : py::reinterpret_borrow<py::tuple>(type->tp_mro)) {
         auto *base_type = reinterpret_cast<PyTypeObject *>(base.ptr());
         if (base_type == type || own_layout(base_type) || !own_attribute(base_type, "__dataclass_fields__")) {
             continue;
         }
         for (py::handle field : py::module_::import("dataclasses").attr("fields")(base)) {
-            names.append(field.attr("name"));
+            names.push_back(field.attr("name"));
         }
     }
     for (auto [key, annotation] : annotations) {
         const auto name = py::reinterpret_borrow<py::object>(key);  // over code of the annotation's
         if (makes_a_field(py::reinterpret_borrow<py::object>(annotation))) {
-            names.append(name);
+            names.push_back(name);
         }
     }
     return names;
@@ -161,34 +172,19 @@ static PyTypeObject *laid_out_base(PyTypeObject *type) {
     return base;
 }
 
-// How many references to itself a new class holds at least: in the order of its bases, and by its descriptors.
-static Py_ssize_t own_references(PyTypeObject *type) {
-    Py_ssize_t found = 0;
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(type->tp_mro); i++) {
-        found += PyTuple_GET_ITEM(type->tp_mro, i) == as_object(type);
-    }
-    PyObject *name, *attribute;
-    Py_ssize_t position = 0;
-    while (PyDict_Next(own_dict(type), &position, &name, &attribute)) {
-        found += Py_IS_TYPE(attribute, &PyMemberDescr_Type) &&
-                 reinterpret_cast<PyDescrObject *>(attribute)->d_type == type && Py_REFCNT(attribute) == 1;
-    }
-    return found;
-}
-
 // What a layout is about to become. It is made whole first, and put in place while no other code can run.
 struct Plan {
     std::vector<Place> reserved;
-    py::list names;  // what owns those of reserved until then
-    py::list added;  // what the class adds behind the slots of its base, in order
+    Names names;  // what owns those of reserved until then
+    Names added;  // what the class adds behind the slots of its base, in order
     py::object slots;  // a tuple of the same, when it is complete
     Py_ssize_t end;
 };
 
 static Plan plan_behind(const std::vector<Place> &reserved, Py_ssize_t end) {
-    Plan plan = {reserved, new_list(), new_list(), py::object(), end};
+    Plan plan = {reserved, {}, {}, {}, end};
     for (const Place &place : reserved) {
-        plan.names.append(py::handle(place.name));
+        plan.names.push_back(py::reinterpret_borrow<py::object>(place.name));
     }
     return plan;
 }
@@ -196,18 +192,24 @@ static Plan plan_behind(const std::vector<Place> &reserved, Py_ssize_t end) {
 static void plan_field(Plan &plan, py::handle name) {
     PyObject *interned = Py_NewRef(name.ptr());
     PyUnicode_InternInPlace(&interned);
-    plan.names.append(py::reinterpret_steal<py::object>(interned));
+    plan.names.push_back(py::reinterpret_steal<py::object>(interned));
     plan.reserved.push_back({interned, plan.end});
-    plan.added.append(py::str("field {}").format(name));  // no name that __slots__ can have: those may be NULL
+    plan.added.push_back(
+        owned(PyUnicode_FromFormat("field %U", name.ptr())));  // no name that __slots__ can have: those may be NULL
     plan.end += slot_size;
 }
 
-static void plan_fields(Plan &plan, const py::list &fields) {
-    for (py::handle name : fields) {
+static void plan_fields(Plan &plan, const Names &fields) {
+    for (const py::object &name : fields) {
         if (PyUnicode_CheckExact(name.ptr()) && !find_place(plan.reserved, name)) {
             plan_field(plan, name);
         }
     }
+    const auto slots = owned<py::tuple>(PyTuple_New(static_cast<Py_ssize_t>(plan.added.size())));
+    for (std::size_t i = 0; i < plan.added.size(); i++) {
+        slots[i] = plan.added[i];
+    }
+    plan.slots = slots;
 }
 
 // CPython reads the size when it makes an instance or a subclass. It compares the size, and the names of the slots that
@@ -224,17 +226,16 @@ static void put_in_place(PyTypeObject *type, ClassLayout *layout, Plan &plan) {
     }
 }
 
-static bool is_depended_on(PyTypeObject *type, PyTypeObject *apart) {
-    const int found = has_dependents(type, apart);
-    if (found < 0) {
+static bool is_yes(int answer) {
+    if (answer < 0) {
         throw py::error_already_set();
     }
-    return found > 0;
+    return answer > 0;
 }
 
-// A __set_name__, a metaclass or another __init_subclass__ may have made one. Mostly there is no need to look.
+// A __set_name__, a metaclass or another __init_subclass__ may have made one.
 static void refuse_instances(PyTypeObject *type) {
-    if (Py_REFCNT(type) > references_to_new_class + own_references(type) && is_depended_on(type, nullptr)) {
+    if (is_yes(has_young_dependents(type))) {
         type_error(full_name(type) +
                    " has an instance or a subclass before it has room for its fields: make none before "
                    "ModelOutput.__init_subclass__ has run");
@@ -246,13 +247,7 @@ struct DeclaredField {
     bool is_parameter, by_position;
 };
 
-bool is_true(const py::object &value) {
-    const int truth = PyObject_IsTrue(value.ptr());
-    if (truth < 0) {
-        throw py::error_already_set();
-    }
-    return truth;
-}
+bool is_true(const py::object &value) { return is_yes(PyObject_IsTrue(value.ptr())); }
 
 static std::vector<DeclaredField> declared_fields(PyTypeObject *type) {
     std::vector<DeclaredField> found;
@@ -275,14 +270,14 @@ static std::vector<DeclaredField> declared_fields(PyTypeObject *type) {
 // Nothing but `apart` may depend on its size.
 static void fit(PyTypeObject *type, ClassLayout *layout, const std::vector<DeclaredField> &declared,
                 PyTypeObject *apart = nullptr) {
-    py::list names = new_list();
+    Names names;
     const DeclaredField *missing = nullptr;
     for (const DeclaredField &field : declared) {
-        names.append(field.name);
+        names.push_back(field.name);
         missing = missing || find_place(layout->reserved, field.name) ? missing : &field;
     }
     auto is_own = [=](const Place &place) { return place.offset >= layout->reserved_from; };
-    auto is_surplus = [&](const Place &place) { return is_own(place) && !names.contains(py::handle(place.name)); };
+    auto is_surplus = [&](const Place &place) { return is_own(place) && !contains(names, place.name); };
     if (!missing && std::none_of(layout->reserved.begin(), layout->reserved.end(), is_surplus)) {
         return;
     }
@@ -291,14 +286,13 @@ static void fit(PyTypeObject *type, ClassLayout *layout, const std::vector<Decla
     Plan plan = plan_behind(kept, layout->reserved_from);
     const py::tuple before = py::reinterpret_borrow<py::tuple>(slot_names(type));
     for (Py_ssize_t i = 0; i < (layout->reserved_from - type->tp_base->tp_basicsize) / slot_size; i++) {
-        plan.added.append(before[static_cast<std::size_t>(i)]);
+        plan.added.push_back(before[static_cast<std::size_t>(i)]);
     }
     plan_fields(plan, names);
-    plan.slots = py::tuple(plan.added);
     if (layout->is_sealed) {
         return;  // Python code has used the class meanwhile
     }
-    if (!is_depended_on(type, apart)) {
+    if (!is_yes(has_dependents(type, apart))) {
         put_in_place(type, layout, plan);
     } else if (missing) {
         type_error(full_name(type) + " got the field '" + missing->name.cast<std::string>() +
@@ -348,7 +342,7 @@ void lay_out(PyTypeObject *type, const py::dict &annotations) {
     refuse_instances(type);
     fit_base(type);
     refuse_other_bases(type);
-    const py::list fields = expected_fields(type, annotations);
+    const Names fields = expected_fields(type, annotations);
     const py::object made = new_layout();
     auto *layout = reinterpret_cast<ClassLayout *>(made.ptr());
     PyTypeObject *base = laid_out_base(type);
@@ -367,17 +361,16 @@ void lay_out(PyTypeObject *type, const py::dict &annotations) {
         if (place) {
             continue;
         }
-        if (fields.contains(name)) {
+        if (contains(fields, name)) {
             plan_field(plan, name);
         } else {
             layout->holes.push_back(plan.end);
-            plan.added.append(name);
+            plan.added.push_back(name);
             plan.end += slot_size;
         }
     }
     layout->reserved_from = plan.end;
     plan_fields(plan, fields);
-    plan.slots = py::tuple(plan.added);
     if (own_layout(type)) {
         return;  // by hand, by code that ran meanwhile
     }

@@ -18,12 +18,15 @@ static std::uint32_t count_slots(PyTypeObject *type) {
     return static_cast<std::uint32_t>((type->tp_basicsize - first_slot) / slot_size);
 }
 
-// An instance of a class that __init_subclass__ has not seen has slots that are always NULL; CPython handles those of
-// the class itself. From 3.15 on dict.__new__ does not count the slots of any.
+// An instance that CPython has allocated does not know how many: those of the nearest class with a layout. Behind them
+// a class that __init_subclass__ has not seen may have slots of its own, which CPython handles.
 static Slots slots_of(const OutputObject *self) {
-    PyTypeObject *type = Py_TYPE(reinterpret_cast<const PyObject *>(self));
     std::uint32_t count = self->slot_count;
-    if (slots_may_be_null && count == 0 && own_layout(type)) {
+    if (count == 0) {
+        PyTypeObject *type = Py_TYPE(reinterpret_cast<const PyObject *>(self));
+        while (!own_layout(type)) {
+            type = type->tp_base;
+        }
         count = count_slots(type);
     }
     PyObject **first = slot_at(self, first_slot);

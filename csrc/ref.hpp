@@ -32,4 +32,12 @@ private:
     PyObject *object_;
 };
 
+// A container of our own that is walked while any code may run: the collector shows it to nobody.
+inline Ref hidden(PyObject *made) {
+    if (made) {
+        PyObject_GC_UnTrack(made);
+    }
+    return Ref(made);
+}
+
 }  // namespace fastoutputs

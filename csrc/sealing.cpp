@@ -52,22 +52,16 @@ static bool is_on(PyTypeObject *type, const char *name) { return lookup(type, na
 
 // --- field descriptors ---------------------------------------------------------------------------
 
-static bool is_field_descriptor(PyObject *attribute) {
-    return Py_IS_TYPE(attribute, &PyMemberDescr_Type) ||
-           (Py_IS_TYPE(attribute, &PyGetSetDescr_Type) &&
-            reinterpret_cast<PyGetSetDescrObject *>(attribute)->d_getset->get == field_get);
-}
-
-// Whether a descriptor is the one that the class has itself made for the field. One of another class may have come into
-// its __dict__.
-static bool is_own_descriptor(PyObject *attribute, const FieldDefinition &definition, bool by_name) {
-    if (!attribute) {
-        return false;
+// What a field's descriptor points at; NULL for anything else.
+static const void *definition_of(PyObject *attribute) {
+    if (Py_IS_TYPE(attribute, &PyMemberDescr_Type)) {
+        return reinterpret_cast<PyMemberDescrObject *>(attribute)->d_member;
     }
-    return by_name ? Py_IS_TYPE(attribute, &PyGetSetDescr_Type) &&
-                         reinterpret_cast<PyGetSetDescrObject *>(attribute)->d_getset == &definition.by_name
-                   : Py_IS_TYPE(attribute, &PyMemberDescr_Type) &&
-                         reinterpret_cast<PyMemberDescrObject *>(attribute)->d_member == &definition.member;
+    if (Py_IS_TYPE(attribute, &PyGetSetDescr_Type)) {
+        const PyGetSetDef *definition = reinterpret_cast<PyGetSetDescrObject *>(attribute)->d_getset;
+        return definition->get == field_get ? definition : nullptr;
+    }
+    return nullptr;
 }
 
 // Gives each field a descriptor, unless the class has a data descriptor of its own under the name. A class that stores
@@ -80,10 +74,16 @@ static void install_fields(PyTypeObject *type, ClassLayout *layout, bool stores_
         PyObject *name = layout->place[i].name;
         Ref found = Ref::borrow(lookup(type, name));
         PyObject *attribute = found.get();
-        field.is_shadowed = attribute && attribute != field.initial && !is_field_descriptor(attribute) &&
+        field.is_shadowed = attribute && attribute != field.initial && !definition_of(attribute) &&
                             Py_TYPE(attribute)->tp_descr_set && !is_alias_property(attribute);
-        if (!field.is_shadowed &&
-            !is_own_descriptor(own_attribute(type, name), layout->definitions[i], !stores_plainly)) {
+        // One of another class may have come into the class's __dict__.
+        PyObject *own = own_attribute(type, name);
+        const FieldDefinition &definition = layout->definitions[i];
+        const void *wanted = &definition.by_name;
+        if (stores_plainly) {
+            wanted = &definition.member;
+        }
+        if (!field.is_shadowed && (!own || definition_of(own) != wanted)) {
             lacking.push_back(i);
         }
     }
@@ -192,7 +192,7 @@ static void restore_inherited_defaults(PyTypeObject *type, const py::dict &annot
         }
         PyObject *attribute = own.contains(name) ? nullptr : lookup(type, name.ptr());
         const bool is_alias = attribute && is_alias_property(attribute);
-        if (!attribute || !(is_alias || is_field_descriptor(attribute))) {
+        if (!attribute || !(is_alias || definition_of(attribute))) {
             continue;
         }
         py::module_ dataclasses = py::module_::import("dataclasses");

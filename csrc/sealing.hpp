@@ -57,7 +57,6 @@ Type owned(PyObject *made) {
     }
     return py::reinterpret_steal<Type>(made);
 }
-inline py::list new_list() { return owned<py::list>(PyList_New(0)); }
 inline py::dict new_dict() { return owned<py::dict>(PyDict_New()); }
 
 [[noreturn]] inline void type_error(const std::string &text) { throw py::type_error(text); }

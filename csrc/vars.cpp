@@ -39,7 +39,7 @@ static int store_attribute(OutputObject *self, PyObject *name, PyObject *value) 
 int restore_attributes(OutputObject *self, PyObject *attributes) {
     PyObject *name, *value;
     Py_ssize_t position = 0;
-    Ref held(PyDict_Copy(attributes));  // storing may drop a value, and so run any code
+    Ref held = hidden(PyDict_Copy(attributes));  // storing may drop a value, and so run any code
     while (held && PyDict_Next(held.get(), &position, &name, &value)) {
         if (store_attribute(self, name, value) < 0) {
             return -1;
@@ -115,7 +115,7 @@ static int vars_ass_subscript(PyObject *op, PyObject *name, PyObject *value) {
 }
 
 static PyObject *vars_update(PyObject *op, PyObject *args, PyObject *kwargs) {
-    Ref items(PyObject_Call(as_object(&PyDict_Type), args, kwargs));
+    Ref items = hidden(PyObject_Call(as_object(&PyDict_Type), args, kwargs));
     PyObject *name, *value;
     Py_ssize_t position = 0;
     while (items && PyDict_Next(items.get(), &position, &name, &value)) {
