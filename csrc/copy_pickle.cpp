@@ -4,9 +4,7 @@
 // class with one dict of the items: by name, which outlives a change of field order, and as
 // torch.load(weights_only=True) allows. Where that would not give the same output back, it calls
 // class.__new__ instead, and sets the items one by one and the instance dict.
-//
-// Pickles of the original, which call class(*field_values), are read, and so are older ones of ours:
-// a state of three dicts, for present fields, extra keys and plain attributes.
+// Pickles of the original, which call class(*field_values), are read, too.
 #include "copy_pickle.hpp"
 
 #include "access.hpp"
@@ -26,15 +24,6 @@ static PyObject *dict_new(PyTypeObject *type) {
     Ref held = Ref::borrow(as_object(type));
     Ref no_arguments(PyTuple_New(0));
     return no_arguments ? PyDict_Type.tp_new(type, no_arguments.get(), nullptr) : nullptr;
-}
-
-static PyObject *output_setstate(PyObject *op, PyObject *state);
-
-// Older pickles of ours call it for a class with a __setstate__ of its own.
-static PyObject *output_rebuild(PyObject *cls, PyObject *items) {
-    Ref made(dict_new(reinterpret_cast<PyTypeObject *>(cls)));
-    Ref filled(made ? output_setstate(made.get(), items) : nullptr);
-    return filled ? made.release() : nullptr;
 }
 
 // Whether a dict given as the only argument is spread over the fields, by the original too, and nothing else happens.
@@ -172,29 +161,17 @@ static int set_items(OutputObject *self, PyObject *items) {
     return held ? 0 : -1;
 }
 
-static int take_state(OutputObject *self, PyObject *state) {
-    if (PyDict_Check(state)) {  // an instance dict
-        return restore_attributes(self, state);
-    }
-    PyObject *fields, *extras, *attributes;
-    if (!PyTuple_Check(state) || PyTuple_GET_SIZE(state) != 3 || !PyDict_Check(fields = PyTuple_GET_ITEM(state, 0)) ||
-        !PyDict_Check(extras = PyTuple_GET_ITEM(state, 1)) || !PyDict_Check(attributes = PyTuple_GET_ITEM(state, 2))) {
-        PyErr_Format(PyExc_TypeError,
-                     "the state of a %s is a dict of attributes, or three dicts: fields, extra keys, attributes",
-                     Py_TYPE(as_object(self))->tp_name);
-        return -1;
-    }
-    const bool has_items = set_items(self, fields) == 0 && set_items(self, extras) == 0;
-    return has_items ? restore_attributes(self, attributes) : -1;
-}
-
 static PyObject *output_setstate(PyObject *op, PyObject *state) {
+    if (!PyDict_Check(state)) {
+        return PyErr_Format(PyExc_TypeError, "the state of a %s is a dict of attributes, not a %s",
+                            Py_TYPE(op)->tp_name, Py_TYPE(state)->tp_name);
+    }
     const Locked locked(op);
     Rollback before(as_output(op));
     if (!before) {
         return nullptr;
     }
-    if (take_state(as_output(op), state) < 0) {
+    if (restore_attributes(as_output(op), state) < 0) {
         before.fail();
         return nullptr;
     }
@@ -281,8 +258,7 @@ PyMethodDef copy_methods[] = {
     {"__copy__", output_dunder_copy, METH_NOARGS, "For copy.copy: a new output with the same items and attributes."},
     {"__deepcopy__", copy_or_deepcopy, METH_O, "For copy.deepcopy: a new output of deep copies."},
     {"__reduce__", output_reduce, METH_NOARGS, "For pickle and copy: how to make it again, here or with the original."},
-    {"__setstate__", output_setstate, METH_O, "Take an instance dict, or the three dicts of an older pickle."},
-    {"_rebuild", output_rebuild, METH_O | METH_CLASS, "For older pickles: an output made of three dicts."},
+    {"__setstate__", output_setstate, METH_O, "Take an instance dict."},
     {nullptr, nullptr, 0, nullptr},
 };
 

@@ -308,8 +308,8 @@ OPERATIONS: dict[str, Callable[[Kind, Any, Any], Any]] = {
     "dict": lambda kind, out, v: (dict(out), {**out}, out | {"x": v}, {"x": v} | out),
     "copy": lambda kind, out, v: (out.copy(), copy.copy(out), copy.deepcopy(kind.Out(1, [2]))),
     "pickle": lambda kind, out, v: pickle.loads(pickle.dumps(kind.Out(1, [2]))),
-    "setstate": lambda kind, out, v: out.__setstate__(({"loss": v}, {"e": v}, {"p": v})),
-    "setstate wrongly": lambda kind, out, v: out.__setstate__(({"loss": v}, 5, {})),
+    "setstate": lambda kind, out, v: out.__setstate__({"loss": v, "p": v}),
+    "setstate wrongly": lambda kind, out, v: out.__setstate__([v]),
     "replace": lambda kind, out, v: replace(out, loss=v),
     "compare": lambda kind, out, v: (
         out == out,

@@ -109,26 +109,6 @@ def test_a_pickle_of_the_original_loads(ours: Kind, protocol: int) -> None:
         assert_equal(Mapped(io.BytesIO(data)).load(), make(ours))
 
 
-def test_state_by_name_outlives_fields_that_are_gone(ours: Kind) -> None:
-    out = ours.Out.__new__(ours.Out)
-    out.__setstate__(({"logits": 1, "old_field": 2}, {}, {}))
-    assert dict(out) == {"logits": 1, "old_field": 2}
-
-
-@pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_a_pickle_of_three_dicts_loads(
-    ours: Kind, protocol: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As this package wrote them before they could be read by the original."""
-    parts = {"loss": 1, "hidden_states": [2]}, {"target_size": (3, 4)}, {"note": "n"}
-    for reduced in (
-        (copyreg.__newobj__, (ours.Out,), parts),  # type: ignore[attr-defined]
-        (ours.Out._rebuild, ((*parts[:2], {}),), parts[2]),
-    ):
-        monkeypatch.setitem(copyreg.dispatch_table, ours.Out, lambda _, made=reduced: made)
-        assert_equal(pickle.loads(pickle.dumps(full(ours), protocol)), full(ours))
-
-
 def test_what_a_pickle_calls(ours: Kind) -> None:
     """The class with a dict, or, where that would come back as another output, the way without it."""
     assert full(ours).__reduce__()[:2] == (
@@ -144,17 +124,13 @@ def test_what_a_pickle_calls(ours: Kind) -> None:
         assert state == dict(vars(out)) and dict(items) == dict(out)
 
 
-@pytest.mark.parametrize(
-    "state", [None, 5, (), ({}, {}), ({}, {}, 3), ([], {}, {}), {1: 2}, ({1: 2}, {}, {})]
-)
+@pytest.mark.parametrize("state", [None, 5, (), [], "loss", ({}, {}), ({}, {}, {})])
 def test_a_state_of_another_form_is_refused(ours: Kind, state: Any) -> None:
     out = ours.Out(1)
-    if isinstance(state, dict):
-        out.__setstate__(state)  # odd, but an instance dict takes any key
-        assert out.to_tuple() == (1,)
-        return
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match=r"Out.* is a dict of attributes, not a "):
         out.__setstate__(state)
+    assert out.to_tuple() == (1,)
+    out.__setstate__({1: 2})  # odd, but an instance dict takes any key
     assert out.to_tuple() == (1,)
 
 

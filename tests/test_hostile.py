@@ -691,8 +691,7 @@ WRITES = {
     "key": lambda out, key: out.__setitem__(key, 5),
     "vars": lambda out, key: vars(out).__setitem__(key, 5),
     "all vars": lambda out, key: setattr(out, "__dict__", {"loss": 9, key: 9}),
-    "fields of a state": lambda out, key: out.__setstate__(({"loss": 9, key: 5}, {}, {})),
-    "extras of a state": lambda out, key: out.__setstate__(({"loss": 9}, {"more": 9, key: 9}, {})),
+    "state": lambda out, key: out.__setstate__({"loss": 9, key: 5}),
     "get": lambda out, key: out.get(key),
     "in": lambda out, key: key in out.keys(),
 }
@@ -927,7 +926,7 @@ OPERATIONS = {
     "dict": lambda cls, o: (dict(o), {**o}),
     "vars": lambda cls, o: vars(o).update(plain=1, hidden_states=2),
     "all vars": lambda cls, o: setattr(o, "__dict__", {"loss": 5, "plain": 6}),
-    "state": lambda cls, o: o.__setstate__(({"loss": 5}, {"new": 6}, {"plain": 7})),
+    "state": lambda cls, o: o.__setstate__({"loss": 5, "plain": 7}),
     "compare": lambda cls, o: (o == cls(1), o != cls(1), o == {"loss": 1}),
     "repr": lambda cls, o: (repr(o), ModelOutput.__repr__(o)),
     "set": lambda cls, o: setattr(o, "logits", 5),

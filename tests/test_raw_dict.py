@@ -193,7 +193,7 @@ OPERATIONS = {
     "key": lambda kind, out, name, value: out.__setitem__(name, value),
     "vars": lambda kind, out, name, value: vars(out).__setitem__(name, value),
     "all vars": lambda kind, out, name, value: setattr(out, "__dict__", {name: value}),
-    "state": lambda kind, out, name, value: out.__setstate__(({name: value}, {}, {})),
+    "state": lambda kind, out, name, value: out.__setstate__({name: value}),
     "base init": lambda kind, out, name, value: kind.base.__init__(out, {name: value}),
     "init": lambda kind, out, name, value: out.__init__(1, attentions=value),
     "on a walk": lambda kind, out, name, value: [setattr(out, n, value) for n in out if n in NAMES],

@@ -44,31 +44,23 @@ def check_whole(out: Any, cls: type) -> None:
     }
 
 
-EMPTY: dict = {}
 STATES: dict[str, Any] = {
     "none": None,
     "number": 5,
     "text": "loss",
-    "list": [EMPTY, EMPTY, EMPTY],
-    "two": (EMPTY, EMPTY),
-    "four": (EMPTY, EMPTY, EMPTY, EMPTY),
-    "pairs": ([("loss", 1)], EMPTY, EMPTY),
-    "number as field": ({5: 1}, EMPTY, EMPTY),
-    "bytes as key": (EMPTY, {b"loss": 1}, EMPTY),
-    "second part wrong": ({"loss": 9}, {(): 1}, EMPTY),
-    "third part wrong": ({"loss": 9}, {"new": 1}, [("a", 1)]),
+    "list": [("loss", 1)],
+    "pair": ({"loss": 9}, {"new": 1}),
 }
 # Taken, since an instance may hold them; none means more than a name.
 TAKEN: dict[str, Any] = {
-    "class": ({"__class__": int}, EMPTY, EMPTY),
-    "class as attribute": {"__class__": int, "__dict__": {"loss": 9}},
-    "dict": (EMPTY, EMPTY, {"__dict__": 5, "__slots__": 5}),
+    "class": {"__class__": int, "__dict__": {"loss": 9}},
+    "dict": {"__dict__": 5, "__slots__": 5},
     "methods": {"to_tuple": 1, "keys": 2, "__getitem__": 3, "__setstate__": 4, "__len__": 5},
-    "fields as attributes": (EMPTY, EMPTY, {"loss": 5}),
-    "fields as extras": (EMPTY, {"logits": 5}, EMPTY),
-    "many": (EMPTY, {f"key{i}": i for i in range(5000)}, EMPTY),
-    "long": ({"x" * 100_000: 1}, EMPTY, EMPTY),
-    "surrogates": ({"\udc80": 1, "\0": 2}, EMPTY, {"\udc80": 1}),
+    "fields": {"loss": 5, "logits": None},
+    "numbers and bytes": {5: 1, b"loss": 1, (): 1},
+    "many": {f"key{i}": i for i in range(5000)},
+    "long": {"x" * 100_000: 1},
+    "surrogates": {"\udc80": 1, "\0": 2},
 }
 
 
@@ -80,8 +72,6 @@ def test_a_wrong_state_is_refused_and_changes_nothing(ours: Kind, name: str) -> 
     with pytest.raises(TypeError):
         out.__setstate__(STATES[name])
     assert (list(out.items()), dict(vars(out))) == before
-    with pytest.raises(TypeError):
-        ours.Out._rebuild(STATES[name])
 
 
 @pytest.mark.parametrize("name", TAKEN)
@@ -199,7 +189,7 @@ def test_no_string_is_evaluated() -> None:
                 out[text] = text
                 setattr(out, text, text)
                 vars(out)[text] = text
-                out.__setstate__(({"a": text}, {text: text}, {text: text}))
+                out.__setstate__({"a": text, text: text})
                 (out[text], out.get(text), text in out, out | {text: text}, out == {text: text})
                 repr(out), str(out), f"{out}", out.summary(), out.copy(), copy.deepcopy(out)
                 assert "<script>" not in out._repr_html_()
