@@ -211,6 +211,9 @@ static void restore_inherited_defaults(PyTypeObject *type, const py::dict &annot
 
 static PyObject *prepare_or_throw(PyTypeObject *type, PyObject *args, const py::dict &kwargs) {
     py::handle cls(as_object(type));
+    if (!type->tp_mro) {
+        type_error("__init_subclass__ was called for " + full_name(type) + " inside mro(), before it has any bases");
+    }
     const py::dict annotations = own_annotations(type);
     install_slots_of_unused(type);  // no instance is made from now on, until the class is laid out
     lay_out(type, annotations);

@@ -311,12 +311,13 @@ except (TypeError, KeyError):
     pass
 assert [repr(value) for value in out.to_tuple()] is not None
 """,
-    "a property empties what its value came in: setstate": """
+    "a property empties what its value came in: copy": """
 class V:
     def __init__(self): self.x = [1] * 50
 
 def setter(self, value):
     if type(value) is V:
+        found = None
         for found in gc.get_referrers(value):
             if isinstance(found, (dict, list)) and found is not globals() and type(found) is not X:
                 found.clear()
@@ -326,9 +327,10 @@ def setter(self, value):
 X = make(cls="X")
 X.a = property(lambda self: 5, setter)
 X(b=1)
-out = dict.__new__(X)
+out = X(b=1)
+out["a"] = V()
 try:
-    out.__setstate__(({"a": V()}, {}, {}))
+    out = __import__("copy").deepcopy(out)
 except (TypeError, KeyError):
     pass
 assert [repr(value) for value in out.to_tuple()] is not None
@@ -649,6 +651,18 @@ junk = [bytes([65])*k for k in range(32, 512, 8) for _ in range(16)]
 del junk
 go()
 gc.collect()
+""",
+    "a class is laid out by hand before it has any bases": """
+class Meta(type):
+    def mro(cls):
+        hook = ModelOutput.__dict__["__init_subclass__"].__get__(None, cls)
+        assert refused(hook) and refused(lambda: hook(aliases={"b": "a"})) and refused(_core.layout, cls)
+        return super().mro()
+
+@dataclass
+class Out(ModelOutput, metaclass=Meta):
+    a: Any = None
+assert Out(1).to_tuple() == (1,)
 """,
     "an interrupt while array types are looked up": """
 class Module:
