@@ -195,6 +195,17 @@ inline PyObject *&private_slot(PyTypeObject *type) { return type->tp_cache; }
 // What CPython compares, beside the size, before it lets __class__ change: a tuple of names. One that a class has.
 inline PyObject *&slot_names(PyTypeObject *type) { return reinterpret_cast<PyHeapTypeObject *>(type)->ht_slots; }
 
+// A type of ours that Python code can neither instantiate nor subclass.
+inline PyTypeObject *internal_type(const char *name, std::size_t size, PyType_Slot *slots,
+                                   PyTypeObject *base = &PyBaseObject_Type) {
+    PyType_Spec spec = {name, static_cast<int>(size), 0,
+                        Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};
+    PyObject *bases = PyTuple_Pack(1, base);
+    PyObject *type = bases ? PyType_FromSpecWithBases(&spec, bases) : nullptr;
+    Py_XDECREF(bases);
+    return reinterpret_cast<PyTypeObject *>(type);
+}
+
 // Whether code objects know the qualified name of their function.
 constexpr bool code_has_qualname = PY_VERSION_HEX >= 0x030b0000;
 
@@ -249,8 +260,27 @@ inline int is_collecting() {
     return 1;
 }
 
-// Looks through all objects for one that depends on type; slow. 1: there is one; -1: an error. No code runs between the
-// search and the return.
+// Whether something in the list, which is stolen and may be NULL, depends on type: 1, 0, or -1: an error. No code runs
+// between the search and the return.
+inline int look_through(PyObject *objects, PyTypeObject *type, PyTypeObject *apart, bool *lists_type) {
+    if (objects && !PyList_CheckExact(objects)) {
+        Py_CLEAR(objects);
+        PyErr_SetString(PyExc_RuntimeError, "gc.get_objects was replaced before fastoutputs was imported");
+    }
+    if (!objects) {
+        return -1;
+    }
+    int found = 0;
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(objects); i++) {
+        PyObject *op = PyList_GET_ITEM(objects, i);
+        *lists_type |= op == as_object(type);
+        found |= depends_on(op, type, apart);
+    }
+    Py_DECREF(objects);
+    return found;
+}
+
+// Looks through all objects; slow.
 inline int find_dependent(PyTypeObject *type, PyTypeObject *apart) {
     // Frozen objects are not listed. Nothing but the work of the next collections depends on it.
     PyObject *unfrozen = PyObject_CallNoArgs(collector.unfreeze);
@@ -258,32 +288,8 @@ inline int find_dependent(PyTypeObject *type, PyTypeObject *apart) {
         return -1;
     }
     Py_DECREF(unfrozen);
-    int found = 0;
-#if PY_VERSION_HEX >= 0x030c0000
-    struct Search {
-        PyTypeObject *type, *apart;
-        int *found;
-    } search = {type, apart, &found};
-    PyUnstable_GC_VisitObjects(
-        [](PyObject *op, void *arg) {
-            auto *search = static_cast<Search *>(arg);
-            *search->found |= depends_on(op, search->type, search->apart);
-            return *search->found ? 0 : 1;
-        },
-        &search);
-#else
-    PyObject *objects = PyObject_CallNoArgs(collector.get_objects);
-    if (!objects || !PyList_CheckExact(objects)) {
-        Py_XDECREF(objects);
-        PyErr_SetString(PyExc_RuntimeError, "gc.get_objects was replaced before fastoutputs was imported");
-        return -1;
-    }
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(objects); i++) {
-        found |= depends_on(PyList_GET_ITEM(objects, i), type, apart);
-    }
-    Py_DECREF(objects);
-#endif
-    return found;
+    bool lists_type = false;
+    return look_through(PyObject_CallNoArgs(collector.get_objects), type, apart, &lists_type);
 }
 
 // As find_dependent, garbage left out: a class that was refused is in a cycle. In a collection, when garbage cannot be
@@ -304,18 +310,9 @@ inline int has_dependents(PyTypeObject *type, PyTypeObject *apart) {
 
 // As has_dependents, for a class that was just created: as long as it is in the youngest generation, its instances are.
 inline int has_young_dependents(PyTypeObject *type) {
-    PyObject *objects = PyObject_CallFunction(collector.get_objects, "i", 0);
-    if (!objects) {
-        return -1;
-    }
-    int found = 0, is_young = 0;
-    for (Py_ssize_t i = 0; PyList_CheckExact(objects) && i < PyList_GET_SIZE(objects); i++) {
-        PyObject *op = PyList_GET_ITEM(objects, i);
-        is_young |= op == as_object(type);
-        found |= depends_on(op, type, nullptr);
-    }
-    Py_DECREF(objects);
-    return is_young && !found ? 0 : has_dependents(type, nullptr);
+    bool is_young = false;
+    const int found = look_through(PyObject_CallFunction(collector.get_objects, "i", 0), type, nullptr, &is_young);
+    return found < 0 ? -1 : is_young && !found ? 0 : has_dependents(type, nullptr);
 }
 
 }  // namespace fastoutputs

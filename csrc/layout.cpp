@@ -56,9 +56,6 @@ static void layout_dealloc(PyObject *op) {
     PyTypeObject *type = Py_TYPE(op);
     PyObject_GC_UnTrack(op);
     layout_clear(op);
-    for (Place &place : layout->reserved) {
-        Py_DECREF(place.name);
-    }
     layout->~ClassLayout();
     PyObject_GC_Del(op);
     Py_DECREF(type);
@@ -71,9 +68,7 @@ int prepare_layout_type() {
         {Py_tp_clear, reinterpret_cast<void *>(layout_clear)},
         {0, nullptr},
     };
-    PyType_Spec spec = {"fastoutputs._core.class_layout", sizeof(ClassLayout), 0,
-                        Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};
-    layout_type = reinterpret_cast<PyTypeObject *>(PyType_FromSpec(&spec));
+    layout_type = internal_type("fastoutputs._core.class_layout", sizeof(ClassLayout), slots);
     return layout_type ? guarded(-1,
                                  [] {
                                      no_fields = reinterpret_cast<ClassLayout *>(new_layout().release().ptr());
@@ -175,7 +170,7 @@ static PyTypeObject *laid_out_base(PyTypeObject *type) {
 // What a layout is about to become. It is made whole first, and put in place while no other code can run.
 struct Plan {
     std::vector<Place> reserved;
-    Names names;  // what owns those of reserved until then
+    std::vector<Ref> names;  // of those
     Names added;  // what the class adds behind the slots of its base, in order
     py::object slots;  // a tuple of the same, when it is complete
     Py_ssize_t end;
@@ -184,7 +179,7 @@ struct Plan {
 static Plan plan_behind(const std::vector<Place> &reserved, Py_ssize_t end) {
     Plan plan = {reserved, {}, {}, {}, end};
     for (const Place &place : reserved) {
-        plan.names.push_back(py::reinterpret_borrow<py::object>(place.name));
+        plan.names.push_back(Ref::borrow(place.name));
     }
     return plan;
 }
@@ -192,7 +187,7 @@ static Plan plan_behind(const std::vector<Place> &reserved, Py_ssize_t end) {
 static void plan_field(Plan &plan, py::handle name) {
     PyObject *interned = Py_NewRef(name.ptr());
     PyUnicode_InternInPlace(&interned);
-    plan.names.push_back(py::reinterpret_steal<py::object>(interned));
+    plan.names.emplace_back(interned);
     plan.reserved.push_back({interned, plan.end});
     plan.added.push_back(
         owned(PyUnicode_FromFormat("field %U", name.ptr())));  // no name that __slots__ can have: those may be NULL
@@ -215,15 +210,10 @@ static void plan_fields(Plan &plan, const Names &fields) {
 // CPython reads the size when it makes an instance or a subclass. It compares the size, and the names of the slots that
 // a class adds, before it lets __class__ or __bases__ change. Runs no code.
 static void put_in_place(PyTypeObject *type, ClassLayout *layout, Plan &plan) {
-    for (const Place &place : plan.reserved) {
-        Py_INCREF(place.name);
-    }
     layout->reserved.swap(plan.reserved);
+    layout->names.swap(plan.names);
     Ref replaced(std::exchange(slot_names(type), Py_NewRef(plan.slots.ptr())));
     type->tp_basicsize = plan.end;
-    for (const Place &place : plan.reserved) {
-        Py_DECREF(place.name);
-    }
 }
 
 static bool is_yes(int answer) {

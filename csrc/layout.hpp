@@ -8,6 +8,7 @@
 
 #include "cpython.hpp"
 #include "lock.hpp"
+#include "ref.hpp"
 
 #include <memory>
 #include <vector>
@@ -23,7 +24,7 @@ struct Field {
 
 // A slot for a field.
 struct Place {
-    PyObject *name;     // interned str
+    PyObject *name;  // interned str
     Py_ssize_t offset;  // from the start of an instance
 };
 
@@ -43,7 +44,8 @@ struct FreeOutputs;
 
 struct ClassLayout {
     PyObject_HEAD
-    std::vector<Place> reserved;    // for the fields of the class and its bases, and maybe others; owns the names
+    std::vector<Place> reserved;  // for the fields of the class and its bases, and maybe others
+    std::vector<Ref> names;  // of those
     std::vector<Py_ssize_t> holes;  // offsets of the slots that Python made for names in __slots__, here or in a base
     Py_ssize_t reserved_from;  // offset of the first slot that the class itself has added for a field
     bool is_sealed;  // the class was used; what follows is empty before
@@ -51,7 +53,7 @@ struct ClassLayout {
     Py_ssize_t count;  // number of fields
     Py_ssize_t field_slots;  // of an instance: all but the holes
     std::vector<Field> fields;  // in declared order
-    std::vector<Place> places;  // of the fields; the names are borrowed from reserved
+    std::vector<Place> places;  // of the fields
     const Place *place;  // places.data()
     std::vector<Bucket> buckets;  // open addressing by the hash of the name, empty where name is NULL
     const Bucket *table;  // buckets.data()

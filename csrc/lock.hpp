@@ -4,9 +4,9 @@
 // back, so they cannot deadlock, and what may run Python code may let other threads in, as under the GIL.
 // Hence the rule: a function relies on the section that it opened itself, and after any call that may run
 // Python code it looks again.
-//  - Locked: one object. An output's keeps its row and its raw dict together; CPython itself takes it to
+//  - Locked: one object. An output's keeps its slots and its inner dict together; CPython itself takes it to
 //    read a slot that changes meanwhile, and in every dict operation, which nests in it at no cost.
-//  - ClassesLocked: what is known of classes, that is the schemas, their cache, and what sealing keeps.
+//  - ClassesLocked: what is known of classes: their layouts, and what sealing keeps.
 // tests/test_threads.py runs without the GIL where there is such a Python.
 #pragma once
 
@@ -54,7 +54,7 @@ private:
     std::atomic<Value> value_;
 };
 
-// Puts value, which is stolen, into a slot of a row, which the interpreter may be reading, and gives the old one.
+// Puts value, which is stolen, into a slot of an output, which the interpreter may be reading, and gives the old one.
 inline PyObject *exchange_slot(PyObject **slot, PyObject *value) {
     PyObject *old = *slot;
     _Py_atomic_store_ptr_release(slot, value);

@@ -22,6 +22,33 @@ static void note_own_method(const char *name) { made_with[name] = Py_XNewRef(loo
 
 bool is_inherited_from_base(PyTypeObject *type, const char *name) { return lookup(type, name) == made_with.at(name); }
 
+// Tracers look into methods that are Python functions, and into no others. So some attributes of
+// ModelOutput are functions that hand over to the compiled ones (see twins.py). CPython fills the slots
+// of ModelOutput and of each new class with calls of those, and here they get the compiled ones back.
+struct CompiledSlot {
+    std::size_t offset;  // in a class
+    std::initializer_list<const char *> methods;
+    void (*function)();  // of ModelOutput, as it was made
+};
+
+static CompiledSlot compiled_slots[] = {
+    {offsetof(PyHeapTypeObject, ht_type.tp_init), {"__init__"}, nullptr},
+    {offsetof(PyHeapTypeObject, ht_type.tp_iter), {"__iter__"}, nullptr},
+    {offsetof(PyHeapTypeObject, ht_type.tp_richcompare),
+     {"__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"},
+     nullptr},
+    {offsetof(PyHeapTypeObject, as_mapping.mp_length), {"__len__"}, nullptr},
+    {offsetof(PyHeapTypeObject, as_sequence.sq_length), {"__len__"}, nullptr},
+    {offsetof(PyHeapTypeObject, as_mapping.mp_subscript), {"__getitem__"}, nullptr},
+    {offsetof(PyHeapTypeObject, as_sequence.sq_item), {"__getitem__"}, nullptr},
+    {offsetof(PyHeapTypeObject, as_mapping.mp_ass_subscript), {"__setitem__", "__delitem__"}, nullptr},
+    {offsetof(PyHeapTypeObject, as_sequence.sq_ass_item), {"__setitem__", "__delitem__"}, nullptr},
+    {offsetof(PyHeapTypeObject, as_sequence.sq_contains), {"__contains__"}, nullptr},
+    {offsetof(PyHeapTypeObject, as_number.nb_inplace_or), {"__ior__"}, nullptr},
+};
+
+static void *slot_at(PyTypeObject *type, std::size_t offset) { return reinterpret_cast<char *>(type) + offset; }
+
 void note_own_methods() {
     for (const char *name : {"__post_init__", "__setattr__",   "__delattr__", "__init__",     "__iter__",    "__len__",
                              "__getitem__",   "__setitem__",   "__delitem__", "__contains__", "to_tuple",    "keys",
@@ -29,75 +56,28 @@ void note_own_methods() {
                              "__ior__",       "__reduce_ex__", "__reduce__",  "__getstate__", "__setstate__"}) {
         note_own_method(name);
     }
-}
-
-// Tracers look into methods that are Python functions, and into no others. So some attributes of
-// ModelOutput are functions that hand over to the compiled ones (see twins.py). CPython fills the slots
-// of ModelOutput and of each new class with calls of those, and here they get the compiled ones back.
-struct CompiledSlots {
-    initproc init;
-    getiterfunc iter;
-    richcmpfunc compare;
-    PyMappingMethods mapping;
-    PySequenceMethods sequence;
-    binaryfunc inplace_or;
-};
-
-static const CompiledSlots &compiled_slots() {
-    PyTypeObject *base = model_output;
-    static const CompiledSlots slots = {base->tp_init,        base->tp_iter,         base->tp_richcompare,
-                                        *base->tp_as_mapping, *base->tp_as_sequence, base->tp_as_number->nb_inplace_or};
-    return slots;
+    for (CompiledSlot &slot : compiled_slots) {
+        std::memcpy(&slot.function, slot_at(model_output, slot.offset), sizeof slot.function);
+    }
 }
 
 bool are_inherited_from_base(PyTypeObject *type, std::initializer_list<const char *> names) {
     return std::all_of(names.begin(), names.end(), [&](auto name) { return is_inherited_from_base(type, name); });
 }
 
-// Written only where it changes, as another thread may be calling it.
-template <typename Slot>
-static void put(Slot &slot, Slot value) {
-    if (slot != value) {
-        slot = value;
-    }
-}
-
 void take_compiled_slots(PyTypeObject *type) {
-    const CompiledSlots &slots = compiled_slots();
-    PyMappingMethods *mapping = type->tp_as_mapping;
-    PySequenceMethods *sequence = type->tp_as_sequence;
-    if (are_inherited_from_base(type, {"__init__"})) {
-        put(type->tp_init, slots.init);
-    }
-    if (are_inherited_from_base(type, {"__iter__"})) {
-        put(type->tp_iter, slots.iter);
-    }
-    if (are_inherited_from_base(type, {"__len__"})) {
-        put(mapping->mp_length, slots.mapping.mp_length);
-        put(sequence->sq_length, slots.sequence.sq_length);
-    }
-    if (are_inherited_from_base(type, {"__getitem__"})) {
-        put(mapping->mp_subscript, slots.mapping.mp_subscript);
-        put(sequence->sq_item, slots.sequence.sq_item);
-    }
-    if (are_inherited_from_base(type, {"__setitem__", "__delitem__"})) {
-        put(mapping->mp_ass_subscript, slots.mapping.mp_ass_subscript);
-        put(sequence->sq_ass_item, slots.sequence.sq_ass_item);
-    }
-    if (are_inherited_from_base(type, {"__contains__"})) {
-        put(sequence->sq_contains, slots.sequence.sq_contains);
-    }
-    if (are_inherited_from_base(type, {"__ior__"})) {
-        put(type->tp_as_number->nb_inplace_or, slots.inplace_or);
-    }
-    if (are_inherited_from_base(type, {"__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"})) {
-        put(type->tp_richcompare, slots.compare);
+    for (const CompiledSlot &slot : compiled_slots) {
+        void *own = slot_at(type, slot.offset);
+        // Written only where it changes, as another thread may be calling it.
+        if (are_inherited_from_base(type, slot.methods) &&
+            std::memcmp(own, &slot.function, sizeof slot.function) != 0) {
+            std::memcpy(own, &slot.function, sizeof slot.function);
+        }
     }
 }
 
 void set_twin(const char *name, PyObject *function) {
     const ClassesLocked locked;
-    compiled_slots();  // as they are before the first
     py::setattr(as_object(model_output), name, py::handle(function));
     note_own_method(name);
     take_compiled_slots(model_output);
@@ -111,6 +91,14 @@ static void free_of_unused(void *op) {
     static volatile unsigned int calls;
     calls = calls + 1;  // or a linker might fold the two into one
     PyObject_GC_Del(op);
+}
+
+// Likewise.
+template <typename Slot>
+static void put(Slot &slot, Slot value) {
+    if (slot != value) {
+        slot = value;
+    }
 }
 
 void install_slots_of_unused(PyTypeObject *type) {

@@ -264,13 +264,7 @@ int prepare_vars() {
         {Py_tp_methods, vars_methods},
         {0, nullptr},
     };
-    PyType_Spec vars_spec = {"fastoutputs._core.attribute_dict", sizeof(AttributeDict), 0,
-                             Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION, vars_slots};
-    Ref bases(PyTuple_Pack(1, &PyDict_Type));
-    if (!bases) {
-        return -1;
-    }
-    attribute_dict = reinterpret_cast<PyTypeObject *>(PyType_FromSpecWithBases(&vars_spec, bases.get()));
+    attribute_dict = internal_type("fastoutputs._core.attribute_dict", sizeof(AttributeDict), vars_slots, &PyDict_Type);
     return attribute_dict ? 0 : -1;
 }
 

@@ -209,17 +209,17 @@ static int items_contain(PyObject *op, PyObject *item) {
     return PyObject_RichCompareBool(value.get(), PyTuple_GET_ITEM(item, 1), Py_EQ);
 }
 
-// Whether each element of the first is in the second.
-static int all_in(PyObject *elements, PyObject *container) {
+// Whether container has every element (wanted = 1), or none of them (0).
+static int has_all(PyObject *container, PyObject *elements, int wanted) {
     Ref iterator(PyObject_GetIter(elements));
     if (!iterator) {
         return -1;
     }
     while (PyObject *element = PyIter_Next(iterator.get())) {
         Ref held(element);
-        int found = PySequence_Contains(container, element);
-        if (found <= 0) {
-            return found;
+        const int found = PySequence_Contains(container, element);
+        if (found != wanted) {
+            return found < 0 ? -1 : 0;
         }
     }
     return PyErr_Occurred() ? -1 : 1;
@@ -242,14 +242,14 @@ static PyObject *view_richcompare(PyObject *left, PyObject *right, int op) {
     switch (op) {
     case Py_EQ:
     case Py_NE:
-        holds = left_size == right_size ? all_in(left, right) : 0;
+        holds = left_size == right_size ? has_all(right, left, 1) : 0;
         break;
     case Py_LT:
     case Py_LE:
-        holds = left_size + (op == Py_LT) <= right_size ? all_in(left, right) : 0;
+        holds = left_size + (op == Py_LT) <= right_size ? has_all(right, left, 1) : 0;
         break;
     default:
-        holds = left_size >= right_size + (op == Py_GT) ? all_in(right, left) : 0;
+        holds = left_size >= right_size + (op == Py_GT) ? has_all(left, right, 1) : 0;
     }
     return holds < 0 ? nullptr : PyBool_FromLong(op == Py_NE ? !holds : holds);
 }
@@ -268,18 +268,8 @@ static PyObject *view_xor(PyObject *left, PyObject *right) {
 }
 
 static PyObject *view_isdisjoint(PyObject *op, PyObject *other) {
-    Ref iterator(PyObject_GetIter(other));
-    if (!iterator) {
-        return nullptr;
-    }
-    while (PyObject *element = PyIter_Next(iterator.get())) {
-        Ref held(element);
-        int found = PySequence_Contains(op, element);
-        if (found != 0) {
-            return found < 0 ? nullptr : Py_NewRef(Py_False);
-        }
-    }
-    return PyErr_Occurred() ? nullptr : Py_NewRef(Py_True);
+    const int holds = has_all(op, other, 0);
+    return holds < 0 ? nullptr : PyBool_FromLong(holds);
 }
 
 // --- types ---------------------------------------------------------------------------------------
@@ -329,9 +319,7 @@ static PyTypeObject *set_like_view(const char *name, int (*contains)(PyObject *,
         {Py_tp_getset, view_getset},
         {0, nullptr},
     };
-    PyType_Spec spec = {name, sizeof(ViewObject), 0,
-                        Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};
-    return reinterpret_cast<PyTypeObject *>(PyType_FromSpec(&spec));
+    return internal_type(name, sizeof(ViewObject), slots);
 }
 
 // isinstance(out.keys(), collections.abc.KeysView), as for the views of a dict.
@@ -352,10 +340,7 @@ int prepare_views() {
         slot(Py_sq_length, view_length),   {Py_tp_methods, values_methods},
         {Py_tp_getset, view_getset},       {0, nullptr},
     };
-    PyType_Spec values_spec = {"fastoutputs._core.output_values", sizeof(ViewObject), 0,
-                               Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
-                               values_slots};
-    values_view = reinterpret_cast<PyTypeObject *>(PyType_FromSpec(&values_spec));
+    values_view = internal_type("fastoutputs._core.output_values", sizeof(ViewObject), values_slots);
 
     PyType_Slot iterator_slots[] = {
         slot(Py_tp_dealloc, iterator_dealloc),
@@ -364,19 +349,12 @@ int prepare_views() {
         slot(Py_tp_iternext, iterator_next),
         {0, nullptr},
     };
-    PyType_Spec iterator_spec = {"fastoutputs._core.output_iterator", sizeof(IteratorObject), 0,
-                                 Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
-                                 iterator_slots};
-    iterator_type = reinterpret_cast<PyTypeObject *>(PyType_FromSpec(&iterator_spec));
+    iterator_type = internal_type("fastoutputs._core.output_iterator", sizeof(IteratorObject), iterator_slots);
 
-    if (!keys_view || !values_view || !items_view || !iterator_type) {
-        return -1;
-    }
-    if (register_abc("KeysView", keys_view) < 0 || register_abc("ValuesView", values_view) < 0 ||
-        register_abc("ItemsView", items_view) < 0) {
-        return -1;
-    }
-    return 0;
+    const bool is_ready = keys_view && values_view && items_view && iterator_type &&
+                          register_abc("KeysView", keys_view) == 0 && register_abc("ValuesView", values_view) == 0 &&
+                          register_abc("ItemsView", items_view) == 0;
+    return is_ready ? 0 : -1;
 }
 
 }  // namespace fastoutputs
