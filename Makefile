@@ -20,7 +20,7 @@ SMALL := --group build --group test --package --werror
 TWO := -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-main newer debug versions newest nightly libraries frameworks peer bench instructions pybind-class wheels asan tsan fuzz valgrind typing docs lint tidy clang compile-commands free-threaded format develop venv clean
+.PHONY: help demo test test-main newer debug versions newest nightly libraries frameworks peer bench instructions pybind-class wheels asan tsan fuzz valgrind arm64 typing docs lint tidy clang compile-commands free-threaded format develop venv clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -209,6 +209,9 @@ compile-commands: # how each file is compiled, into build/tidy
 	@$(ENSURE) build/venv/tidy --python $(MAIN) --group build --group tidy
 	@PATH="$(CURDIR)/build/venv/tidy/bin:$$PATH" && mkdir -p build && \
 	    cmake -S . -B build/tidy -G Ninja -DPython_EXECUTABLE="$$(command -v python)" >build/tidy.log || { cat build/tidy.log; exit 1; }
+
+arm64: ## the container's tests on Debian's arm64 Python, under qemu
+	@$(PYTHON) tools/arm64.py $(ARGS)
 
 # Without a free-threaded Python: its headers are those of the other build, which leave this macro to the compiler.
 free-threaded: ## csrc/ compiles for the newest Pythons without their GIL; nothing is run

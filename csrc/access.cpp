@@ -143,10 +143,11 @@ FASTOUTPUTS_OUT_OF_LINE static PyObject *items_as_tuple(PyObject *op) {
         return nullptr;
     }
     Ref keys(PyObject_CallMethod(op, "keys", nullptr));
-    Ref items = hidden(keys ? PySequence_List(keys.get()) : nullptr);
+    Ref items(keys ? PySequence_List(keys.get()) : nullptr);
     bool is_whole = static_cast<bool>(items);
     for (Py_ssize_t i = 0; is_whole && i < PyList_GET_SIZE(items.get()); i++) {
-        PyObject *value = PyObject_GetItem(op, PyList_GET_ITEM(items.get(), i));
+        const Ref key = Ref::borrow(PyList_GET_ITEM(items.get(), i));  // any code may find the list
+        PyObject *value = PyObject_GetItem(op, key.get());
         is_whole = value && PyList_SetItem(items.get(), i, value) == 0;
     }
     Py_LeaveRecursiveCall();
@@ -416,19 +417,12 @@ PyObject *output_or(PyObject *left, PyObject *right) {
     }
     Ref type = Ref::borrow(as_object(Py_TYPE(is_output(left) ? left : right)));
     Ref merged(PyObject_CallOneArg(type.get(), left));
-    Ref items = hidden(merged ? PyDict_New() : nullptr);
+    Ref items(merged ? PyDict_New() : nullptr);
     if (!items || PyDict_Update(items.get(), right) < 0) {
         return nullptr;
     }
-    PyObject_GC_UnTrack(items.get());  // what was put in has it tracked
-    PyObject *key, *value;
-    Py_ssize_t position = 0;
-    while (PyDict_Next(items.get(), &position, &key, &value)) {
-        if (PyObject_SetItem(merged.get(), key, value) < 0) {
-            return nullptr;
-        }
-    }
-    return merged.release();
+    auto set = [&](PyObject *key, PyObject *value) { return PyObject_SetItem(merged.get(), key, value); };
+    return for_each_item(items.get(), set) < 0 ? nullptr : merged.release();
 }
 
 PyObject *output_refuse_in_place_or(PyObject *op, PyObject *) { return refuse(op, "`|=`", set_one_by_one); }

@@ -29,7 +29,8 @@ static py::dict checked_aliases(PyTypeObject *type, py::handle declared) {
                    py::repr(declared).cast<std::string>());
     }
     const auto aliases = owned<py::dict>(PyDict_Copy(declared.ptr()));
-    for (auto [old, field] : aliases) {
+    for (auto [key, value] : aliases) {
+        const auto old = py::reinterpret_borrow<py::object>(key), field = py::reinterpret_borrow<py::object>(value);
         if (!PyUnicode_CheckExact(old.ptr()) || !PyUnicode_CheckExact(field.ptr())) {
             type_error(full_name(type) + ": the alias " + py::repr(old).cast<std::string>() +
                        " must be a str and name a field by a str, not " + py::repr(field).cast<std::string>());
@@ -175,13 +176,15 @@ static bool fit_properties(PyTypeObject *type, const py::tuple &aliases) {
             }
         }
     }
-    for (auto [name, value] : owned<py::dict>(PyDict_Copy(own_dict(type)))) {
-        if (is_alias_property(value.ptr()) && !wanted.contains(name)) {
-            set_on(type, name.ptr(), nullptr);
+    const py::object own = owned(PyDict_Copy(own_dict(type)));
+    const int done = for_each_item(own.ptr(), [&](PyObject *name, PyObject *value) {
+        if (is_alias_property(value) && !wanted.contains(py::handle(name))) {
+            set_on(type, name, nullptr);
             changed = true;
         }
-    }
-    return changed;
+        return 0;
+    });
+    return done == 0 && changed;
 }
 
 bool read_aliases(PyTypeObject *type, ClassLayout *layout) {

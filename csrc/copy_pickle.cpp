@@ -150,15 +150,7 @@ static PyObject *output_reduce(PyObject *op, PyObject *) {
 }
 
 static int set_items(OutputObject *self, PyObject *items) {
-    PyObject *key, *value;
-    Py_ssize_t position = 0;
-    Ref held = hidden(PyDict_Copy(items));
-    while (held && PyDict_Next(held.get(), &position, &key, &value)) {
-        if (store_item(self, key, value) < 0) {
-            return -1;
-        }
-    }
-    return held ? 0 : -1;
+    return for_each_item(items, [=](PyObject *key, PyObject *value) { return store_item(self, key, value); });
 }
 
 static PyObject *output_setstate(PyObject *op, PyObject *state) {
@@ -201,16 +193,10 @@ static PyObject *copy_by_reduce(PyObject *op, PyObject *memo, PyObject *reducer,
 
 // Each value becomes its deep copy; items is a dict of our own.
 static int deepen(PyObject *items, PyObject *deepcopy, PyObject *memo) {
-    PyObject *key, *value;
-    Py_ssize_t position = 0;
-    while (PyDict_Next(items, &position, &key, &value)) {
-        Ref name = Ref::borrow(key), original = Ref::borrow(value);
-        Ref twin(PyObject_CallFunctionObjArgs(deepcopy, value, memo, nullptr));
-        if (!twin || PyDict_SetItem(items, name.get(), twin.get()) < 0) {
-            return -1;
-        }
-    }
-    return 0;
+    return for_each_item(items, [=](PyObject *key, PyObject *value) {
+        const Ref twin(PyObject_CallFunctionObjArgs(deepcopy, value, memo, nullptr));
+        return twin ? PyDict_SetItem(items, key, twin.get()) : -1;
+    });
 }
 
 // Items and attributes, even where an item and the attribute of its name differ. memo: None for a shallow copy.

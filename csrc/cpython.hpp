@@ -137,16 +137,14 @@ constexpr bool alloc_must_track = PY_VERSION_HEX < 0x030b0000;
 
 inline Py_ssize_t dict_size(const PyDictObject *dict) { return dict->ma_used; }
 
-// Whether dict never held anything: then it has the one empty table that all such dicts share.
-inline bool is_untouched_dict(const PyDictObject *dict) {
-    static PyDictKeysObject *shared = [] {
-        PyObject *empty = PyDict_New();
-        PyDictKeysObject *keys = empty ? reinterpret_cast<PyDictObject *>(empty)->ma_keys : nullptr;
-        Py_XDECREF(empty);
-        return keys;
-    }();
-    return dict->ma_keys == shared;
+inline PyDictKeysObject *no_keys;  // the one empty table that all dicts share which never held anything
+inline int prepare_dicts() {
+    PyObject *empty = PyDict_New();
+    no_keys = empty ? reinterpret_cast<PyDictObject *>(empty)->ma_keys : nullptr;
+    Py_XDECREF(empty);
+    return empty ? 0 : -1;
 }
+inline bool is_untouched_dict(const PyDictObject *dict) { return dict->ma_keys == no_keys; }
 
 // Exchanges what two dicts hold; neither is a split table. Cannot fail, runs no code.
 inline void swap_dicts(PyDictObject *shared, PyDictObject *owned) {
@@ -218,18 +216,30 @@ inline PyMemberDef *python_slots(PyTypeObject *type) {
     return reinterpret_cast<PyMemberDef *>(reinterpret_cast<char *>(type) + Py_TYPE(type)->tp_basicsize);
 }
 
-// The collector's own functions, as they are when the module is imported.
+// The collector's own functions, whatever stands under their names in the module.
 struct Collector {
     PyObject *collect, *unfreeze, *get_objects;
 };
 inline Collector collector;
+inline PyObject *collector_function(PyObject *gc, const char *name) {
+    PyModuleDef *definition = gc && PyModule_Check(gc) ? PyModule_GetDef(gc) : nullptr;
+    for (PyMethodDef *method = definition ? definition->m_methods : nullptr; method && method->ml_name; method++) {
+        if (std::strcmp(method->ml_name, name) == 0) {
+            return PyCFunction_NewEx(method, gc, nullptr);
+        }
+    }
+    if (!PyErr_Occurred()) {
+        PyErr_Format(PyExc_ImportError, "the module gc that was imported is not CPython's: it has no %s", name);
+    }
+    return nullptr;
+}
 inline int prepare_collector() {
     PyObject *gc = PyImport_ImportModule("gc");
-    collector.collect = gc ? PyObject_GetAttrString(gc, "collect") : nullptr;
-    collector.unfreeze = gc ? PyObject_GetAttrString(gc, "unfreeze") : nullptr;
-    collector.get_objects = gc ? PyObject_GetAttrString(gc, "get_objects") : nullptr;
+    collector.collect = collector_function(gc, "collect");
+    collector.unfreeze = collector.collect ? collector_function(gc, "unfreeze") : nullptr;
+    collector.get_objects = collector.unfreeze ? collector_function(gc, "get_objects") : nullptr;
     Py_XDECREF(gc);
-    return collector.collect && collector.unfreeze && collector.get_objects ? 0 : -1;
+    return collector.get_objects ? 0 : -1;
 }
 
 // Whether the size of type matters to op: it is an instance of type, or a class derived from it. Of such a class,
@@ -238,8 +248,15 @@ inline bool depends_on(PyObject *op, PyTypeObject *type, PyTypeObject *apart) {
     if (Py_TYPE(op) == type || (apart && Py_TYPE(op) == apart)) {
         return true;
     }
-    auto *derived = PyType_Check(op) && op != as_object(type) ? reinterpret_cast<PyTypeObject *>(op) : nullptr;
-    return derived && derived != apart && PyType_IsSubtype(derived, type);
+    if (!PyType_Check(op) || op == as_object(type) || op == as_object(apart)) {
+        return false;
+    }
+    auto *derived = reinterpret_cast<PyTypeObject *>(op);
+    bool is_derived = PyType_IsSubtype(derived, type);  // by its mro, which may leave a base out
+    for (PyTypeObject *base = derived->tp_base; base && !is_derived; base = base->tp_base) {
+        is_derived = base == type;
+    }
+    return is_derived;
 }
 
 // Whether a collection is under way: then garbage is in nobody's lists. 1, 0, or -1: an error.
@@ -263,10 +280,6 @@ inline int is_collecting() {
 // Whether something in the list, which is stolen and may be NULL, depends on type: 1, 0, or -1: an error. No code runs
 // between the search and the return.
 inline int look_through(PyObject *objects, PyTypeObject *type, PyTypeObject *apart, bool *lists_type) {
-    if (objects && !PyList_CheckExact(objects)) {
-        Py_CLEAR(objects);
-        PyErr_SetString(PyExc_RuntimeError, "gc.get_objects was replaced before fastoutputs was imported");
-    }
     if (!objects) {
         return -1;
     }

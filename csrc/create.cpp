@@ -210,6 +210,18 @@ static PyObject *construct_by_init(PyTypeObject *type, PyObject *const *args, Py
     return init && init(made.get(), positional.get(), keywords.get()) < 0 ? nullptr : made.release();
 }
 
+// A keyword came twice, as it does where somebody builds a call by hand. `distinct` values are in their slots.
+FASTOUTPUTS_OUT_OF_LINE static PyObject *refuse_repeated(OutputObject *self, const ClassLayout *layout,
+                                                         Py_ssize_t offset, Py_ssize_t distinct) {
+    add_none_references(layout->field_slots - distinct);
+    auto is_repeated = [=](const Place &place) { return place.offset == offset; };
+    PyErr_Format(PyExc_TypeError, "%s.__init__() got multiple values for argument '%U'",
+                 Py_TYPE(as_object(self))->tp_name,
+                 std::find_if(layout->places.begin(), layout->places.end(), is_repeated)->name);
+    Py_DECREF(self);
+    return nullptr;
+}
+
 // A new output with these values, each at its offset. Whatever else may run Python code was done before, so that nobody
 // finds an output that is half made.
 static PyObject *assemble(PyTypeObject *type, const ClassLayout *layout, PyObject *const *values,
@@ -219,7 +231,11 @@ static PyObject *assemble(PyTypeObject *type, const ClassLayout *layout, PyObjec
         return nullptr;
     }
     for (Py_ssize_t i = 0; i < count; i++) {
-        *slot_at(self, offsets[i]) = Py_NewRef(values[i]);
+        PyObject **slot = slot_at(self, offsets[i]);
+        if (*slot != Py_None) {
+            return refuse_repeated(self, layout, offsets[i], i);
+        }
+        *slot = Py_NewRef(values[i]);
     }
     add_none_references(layout->field_slots - count);
     self->inner_dict = layout->fills_inner_dict && !slots_only ? InnerDict::filled : InnerDict::unused;
@@ -310,7 +326,8 @@ PyObject *output_vectorcall(PyObject *cls, PyObject *const *args, std::size_t na
     for (Py_ssize_t i = 0; i < nkeywords; i++) {
         const Bucket *bucket = find_bucket(layout, PyTuple_GET_ITEM(kwnames, i));
         const auto field = static_cast<std::size_t>(bucket ? bucket->index : 0);
-        if (!bucket || !(layout->takes_all_fields || layout->fields[field].is_parameter) || (nargs && given[field])) {
+        if (!bucket || !(layout->takes_all_fields || layout->fields[field].is_parameter) ||
+            ((nargs || layout->fills_defaults) && given[field])) {
             return construct_by_aliases(type, layout, args, nargs, kwnames);
         }
         if (layout->fills_defaults) {
@@ -333,15 +350,9 @@ int output_init(PyObject *op, PyObject *args, PyObject *kwargs) {
         PyErr_Format(PyExc_TypeError, "expected at most 1 argument, got %zd", PyTuple_GET_SIZE(args));
         return -1;
     }
-    Ref items = hidden(PyObject_Call(as_object(&PyDict_Type), args, kwargs));
-    PyObject *key, *value;
-    Py_ssize_t position = 0;
-    while (items && PyDict_Next(items.get(), &position, &key, &value)) {
-        if (set_item(as_output(op), key, value) < 0) {
-            return -1;
-        }
-    }
-    return items ? 0 : -1;
+    Ref items(PyObject_Call(as_object(&PyDict_Type), args, kwargs));
+    auto set = [=](PyObject *key, PyObject *value) { return set_item(as_output(op), key, value); };
+    return items ? for_each_item(items.get(), set) : -1;
 }
 
 }  // namespace fastoutputs

@@ -7,7 +7,9 @@
 
 namespace fastoutputs {
 
-static bool same_name(const py::object &left, PyObject *right) { return PyUnicode_Compare(left.ptr(), right) == 0; }
+static bool same_name(const py::object &left, PyObject *right) {
+    return PyUnicode_Check(left.ptr()) && PyUnicode_Compare(left.ptr(), right) == 0;
+}
 
 // What a name is found to be in a class and its bases, and which of them has it.
 struct Found {

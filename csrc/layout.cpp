@@ -208,12 +208,14 @@ static void plan_fields(Plan &plan, const Names &fields) {
 }
 
 // CPython reads the size when it makes an instance or a subclass. It compares the size, and the names of the slots that
-// a class adds, before it lets __class__ or __bases__ change. Runs no code.
+// a class adds, before it lets __class__ or __bases__ change. Runs no code, and changes all or nothing.
 static void put_in_place(PyTypeObject *type, ClassLayout *layout, Plan &plan) {
+    layout->names.reserve(layout->names.size() + plan.names.size() + 1);
+    std::move(plan.names.begin(), plan.names.end(), std::back_inserter(layout->names));
+    layout->names.emplace_back(std::exchange(slot_names(type), Py_NewRef(plan.slots.ptr())));
     layout->reserved.swap(plan.reserved);
-    layout->names.swap(plan.names);
-    Ref replaced(std::exchange(slot_names(type), Py_NewRef(plan.slots.ptr())));
     type->tp_basicsize = plan.end;
+    take_over_memory(type);
 }
 
 static bool is_yes(int answer) {
@@ -257,7 +259,7 @@ static std::vector<DeclaredField> declared_fields(PyTypeObject *type) {
 }
 
 // Gives the class exactly the slots that its fields need, which may differ from what was expected when it was created.
-// Nothing but `apart` may depend on its size.
+// Nothing may depend on its size but `apart`, a class in creation, whose own slots move with it.
 static void fit(PyTypeObject *type, ClassLayout *layout, const std::vector<DeclaredField> &declared,
                 PyTypeObject *apart = nullptr) {
     Names names;
@@ -274,16 +276,27 @@ static void fit(PyTypeObject *type, ClassLayout *layout, const std::vector<Decla
     std::vector<Place> kept = layout->reserved;
     kept.erase(std::remove_if(kept.begin(), kept.end(), is_own), kept.end());
     Plan plan = plan_behind(kept, layout->reserved_from);
-    const py::tuple before = py::reinterpret_borrow<py::tuple>(slot_names(type));
+    const auto before = py::reinterpret_borrow<py::tuple>(slot_names(type));
     for (Py_ssize_t i = 0; i < (layout->reserved_from - type->tp_base->tp_basicsize) / slot_size; i++) {
         plan.added.push_back(before[static_cast<std::size_t>(i)]);
     }
     plan_fields(plan, names);
-    if (layout->is_sealed) {
-        return;  // Python code has used the class meanwhile
+    const bool has_any = is_yes(has_dependents(type, apart));
+    if (layout->is_sealed || (apart && own_layout(apart))) {
+        return;  // Python code has used the class meanwhile, or laid out the other
     }
-    if (!is_yes(has_dependents(type, apart))) {
+    if (slot_names(type) != before.ptr()) {
+        type_error(full_name(type) + " was laid out anew by code that ran while it was laid out");
+    }
+    if (!has_any) {
+        const Py_ssize_t growth = plan.end - type->tp_basicsize;
         put_in_place(type, layout, plan);
+        if (apart) {
+            for (Py_ssize_t i = 0; i < Py_SIZE(apart); i++) {
+                python_slots(apart)[i].offset += growth;
+            }
+            apart->tp_basicsize += growth;
+        }
     } else if (missing) {
         type_error(full_name(type) + " got the field '" + missing->name.cast<std::string>() +
                    "' after a subclass or an instance was made: declare it in the body of the class");
@@ -292,19 +305,13 @@ static void fit(PyTypeObject *type, ClassLayout *layout, const std::vector<Decla
 
 // make_dataclass of 3.14 and later adds the annotations after it has created the class; so do some decorators. The
 // last moment to make room for such fields of the base is now.
-static void fit_base(PyTypeObject *type) {
-    PyTypeObject *base = type->tp_base;
+static void fit_base(PyTypeObject *created) {
+    PyTypeObject *base = created->tp_base;
     ClassLayout *layout = own_layout(base);
     if (!layout || layout->is_sealed || !own_attribute(base, "__dataclass_fields__")) {
         return;
     }
-    const std::vector<DeclaredField> declared = declared_fields(base);
-    const Py_ssize_t before = base->tp_basicsize;
-    fit(base, layout, declared, type);
-    for (Py_ssize_t i = 0; i < Py_SIZE(type); i++) {
-        python_slots(type)[i].offset += base->tp_basicsize - before;
-    }
-    type->tp_basicsize += base->tp_basicsize - before;
+    fit(base, layout, declared_fields(base), created);
 }
 
 // CPython has compared the bases before those fields came: of two, one may bring fields of its own.
@@ -330,8 +337,11 @@ void lay_out(PyTypeObject *type, const py::dict &annotations) {
         return;  // __init_subclass__ was called by hand
     }
     refuse_instances(type);
+    block_instances(type);
     fit_base(type);
     refuse_other_bases(type);
+    PyTypeObject *direct_base = type->tp_base;
+    const Py_ssize_t size_of_base = direct_base->tp_basicsize;
     const Names fields = expected_fields(type, annotations);
     const py::object made = new_layout();
     auto *layout = reinterpret_cast<ClassLayout *>(made.ptr());
@@ -361,10 +371,14 @@ void lay_out(PyTypeObject *type, const py::dict &annotations) {
     }
     layout->reserved_from = plan.end;
     plan_fields(plan, fields);
+    refuse_instances(type);
     if (own_layout(type)) {
         return;  // by hand, by code that ran meanwhile
     }
-    refuse_instances(type);
+    if (type->tp_base != direct_base || direct_base->tp_basicsize != size_of_base) {
+        type_error(full_name(type) + " changed its bases while it was created");
+    }
+    put_in_place(type, layout, plan);
     for (std::size_t i = 0; i < offsets.size(); i++) {
         PyMemberDef &slot = python_slots(type)[i];
         slot.offset = offsets[i];
@@ -372,7 +386,6 @@ void lay_out(PyTypeObject *type, const py::dict &annotations) {
             slot.flags |= READONLY;  // a field: its descriptor must not write past the inner dict, nor delete
         }
     }
-    put_in_place(type, layout, plan);
     private_slot(type) = Py_NewRef(made.ptr());
 }
 

@@ -45,7 +45,7 @@ struct FreeOutputs;
 struct ClassLayout {
     PyObject_HEAD
     std::vector<Place> reserved;  // for the fields of the class and its bases, and maybe others
-    std::vector<Ref> names;  // of those
+    std::vector<Ref> names;  // owns those, and the slot_names of before, into which descriptors point
     std::vector<Py_ssize_t> holes;  // offsets of the slots that Python made for names in __slots__, here or in a base
     Py_ssize_t reserved_from;  // offset of the first slot that the class itself has added for a field
     bool is_sealed;  // the class was used; what follows is empty before

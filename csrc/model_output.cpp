@@ -65,8 +65,8 @@ int prepare_model_output(PyObject *module) {
                                   "A dict operation that would delete keys of an output, or change many at once.\n\n"
                                   "A TypeError, so that code which tries and falls back to a plain dict does so.",
                                   PyExc_TypeError, nullptr);
-    if (!mutation_error || prepare_collector() < 0 || prepare_views() < 0 || prepare_vars() < 0 ||
-        prepare_sealing() < 0) {
+    if (!mutation_error || prepare_dicts() < 0 || prepare_collector() < 0 || prepare_views() < 0 ||
+        prepare_vars() < 0 || prepare_sealing() < 0) {
         return -1;
     }
     PyType_Slot slots[] = {

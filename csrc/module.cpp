@@ -29,6 +29,21 @@ PyStructSequence_Desc layout_description = {"fastoutputs._core.Layout", "How ins
                                             layout_fields, 5};
 PyTypeObject *layout_type;
 
+// Filled at once: to make what goes in may run the collector, which shows the tuple to any code.
+template <typename Item>
+py::tuple tuple_of(std::size_t size, Item item) {
+    std::vector<py::object> items;
+    items.reserve(size);
+    for (std::size_t i = 0; i < size; i++) {
+        items.push_back(py::reinterpret_borrow<py::object>(item(i)));
+    }
+    py::tuple tuple(size);
+    for (std::size_t i = 0; i < size; i++) {
+        tuple[i] = items[i];
+    }
+    return tuple;
+}
+
 py::object layout_of(py::type cls) {
     auto *type = reinterpret_cast<PyTypeObject *>(cls.ptr());
     if (!PyType_IsSubtype(type, fo::model_output)) {
@@ -39,17 +54,14 @@ py::object layout_of(py::type cls) {
     if (!layout) {
         throw py::error_already_set();
     }
-    py::tuple names(layout->places.size()), offsets(layout->places.size());
-    for (std::size_t i = 0; i < layout->places.size(); i++) {
-        names[i] = py::reinterpret_borrow<py::object>(layout->place[i].name);
-        offsets[i] = layout->place[i].offset;
-    }
-    auto known = layout->aliases ? py::reinterpret_borrow<py::tuple>(layout->aliases) : py::tuple();
-    py::tuple aliases(known.size());
-    for (std::size_t i = 0; i < known.size(); i++) {
-        auto alias = py::reinterpret_borrow<py::tuple>(known[i]);
-        aliases[i] = py::make_tuple(alias[0], alias[1]);
-    }
+    const std::vector<fo::Place> &places = layout->places;
+    const py::tuple names = tuple_of(places.size(), [&](std::size_t i) { return py::handle(places[i].name); });
+    const py::tuple offsets = tuple_of(places.size(), [&](std::size_t i) { return py::int_(places[i].offset); });
+    const auto known = layout->aliases ? py::reinterpret_borrow<py::tuple>(layout->aliases) : py::tuple();
+    const py::tuple aliases = tuple_of(known.size(), [&](std::size_t i) {
+        const auto alias = py::reinterpret_borrow<py::tuple>(known[i]);
+        return py::make_tuple(alias[0], alias[1]);
+    });
     const py::object described = fo::owned(PyStructSequence_New(layout_type));
     py::object parts[] = {names, offsets, py::bool_(layout->fills_inner_dict), py::bool_(layout->compiled_init),
                           aliases};

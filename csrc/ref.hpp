@@ -32,6 +32,20 @@ private:
     PyObject *object_;
 };
 
+// f(key, value) for each item of a dict that any code may find, and change, meanwhile. -1: f was.
+template <typename Function>
+int for_each_item(PyObject *dict, Function f) {
+    PyObject *key, *value;
+    Py_ssize_t position = 0;
+    while (PyDict_Next(dict, &position, &key, &value)) {
+        const Ref held_key = Ref::borrow(key), held_value = Ref::borrow(value);
+        if (f(key, value) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
 // A container of our own that is walked while any code may run: the collector shows it to nobody.
 inline Ref hidden(PyObject *made) {
     if (made) {

@@ -154,8 +154,11 @@ static ClassLayout *seal_or_throw(PyTypeObject *type) {
     const bool stores_plainly =
         is_inherited_from_base(type, "__setattr__") && is_inherited_from_base(type, "__delattr__");
     install_fields(type, layout, stores_plainly);
-    while (read_aliases(type, layout)) {
+    for (int rounds = 0; read_aliases(type, layout); rounds++) {
         // To change the class ran Python code, and so another thread may have declared others.
+        if (rounds == 100) {
+            type_error(full_name(type) + " does not keep what is set on it for its aliases");
+        }
     }
     const unsigned int version = version_of(type);
     read_overrides(type, layout);
@@ -215,7 +218,6 @@ static PyObject *prepare_or_throw(PyTypeObject *type, PyObject *args, const py::
         type_error("__init_subclass__ was called for " + full_name(type) + " inside mro(), before it has any bases");
     }
     const py::dict annotations = own_annotations(type);
-    install_slots_of_unused(type);  // no instance is made from now on, until the class is laid out
     lay_out(type, annotations);
     if (kwargs.contains("mirror_dict")) {
         py::object mirror = kwargs.attr("pop")("mirror_dict");

@@ -28,23 +28,21 @@ bool is_inherited_from_base(PyTypeObject *type, const char *name) { return looku
 struct CompiledSlot {
     std::size_t offset;  // in a class
     std::initializer_list<const char *> methods;
-    void (*function)();  // of ModelOutput, as it was made
+    std::uintptr_t function = 0;  // of ModelOutput, as it was made
 };
 
 static CompiledSlot compiled_slots[] = {
-    {offsetof(PyHeapTypeObject, ht_type.tp_init), {"__init__"}, nullptr},
-    {offsetof(PyHeapTypeObject, ht_type.tp_iter), {"__iter__"}, nullptr},
-    {offsetof(PyHeapTypeObject, ht_type.tp_richcompare),
-     {"__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"},
-     nullptr},
-    {offsetof(PyHeapTypeObject, as_mapping.mp_length), {"__len__"}, nullptr},
-    {offsetof(PyHeapTypeObject, as_sequence.sq_length), {"__len__"}, nullptr},
-    {offsetof(PyHeapTypeObject, as_mapping.mp_subscript), {"__getitem__"}, nullptr},
-    {offsetof(PyHeapTypeObject, as_sequence.sq_item), {"__getitem__"}, nullptr},
-    {offsetof(PyHeapTypeObject, as_mapping.mp_ass_subscript), {"__setitem__", "__delitem__"}, nullptr},
-    {offsetof(PyHeapTypeObject, as_sequence.sq_ass_item), {"__setitem__", "__delitem__"}, nullptr},
-    {offsetof(PyHeapTypeObject, as_sequence.sq_contains), {"__contains__"}, nullptr},
-    {offsetof(PyHeapTypeObject, as_number.nb_inplace_or), {"__ior__"}, nullptr},
+    {offsetof(PyHeapTypeObject, ht_type.tp_init), {"__init__"}},
+    {offsetof(PyHeapTypeObject, ht_type.tp_iter), {"__iter__"}},
+    {offsetof(PyHeapTypeObject, ht_type.tp_richcompare), {"__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"}},
+    {offsetof(PyHeapTypeObject, as_mapping.mp_length), {"__len__"}},
+    {offsetof(PyHeapTypeObject, as_sequence.sq_length), {"__len__"}},
+    {offsetof(PyHeapTypeObject, as_mapping.mp_subscript), {"__getitem__"}},
+    {offsetof(PyHeapTypeObject, as_sequence.sq_item), {"__getitem__"}},
+    {offsetof(PyHeapTypeObject, as_mapping.mp_ass_subscript), {"__setitem__", "__delitem__"}},
+    {offsetof(PyHeapTypeObject, as_sequence.sq_ass_item), {"__setitem__", "__delitem__"}},
+    {offsetof(PyHeapTypeObject, as_sequence.sq_contains), {"__contains__"}},
+    {offsetof(PyHeapTypeObject, as_number.nb_inplace_or), {"__ior__"}},
 };
 
 static void *slot_at(PyTypeObject *type, std::size_t offset) { return reinterpret_cast<char *>(type) + offset; }
@@ -101,17 +99,17 @@ static void put(Slot &slot, Slot value) {
     }
 }
 
-void install_slots_of_unused(PyTypeObject *type) {
-    if (type->tp_alloc == output_alloc) {
-        return;  // __init_subclass__ was called by hand
-    }
+void block_instances(PyTypeObject *type) {
     put(type->tp_alloc, output_alloc);
     put(type->tp_vectorcall, output_vectorcall);
+    take_compiled_slots(type);
+}
+
+void take_over_memory(PyTypeObject *type) {
     put(type->tp_free, static_cast<freefunc>(free_of_unused));
     put(type->tp_dealloc, output_dealloc);
     put(type->tp_traverse, output_traverse);
     put(type->tp_clear, output_clear);
-    take_compiled_slots(type);
 }
 
 // Slots that CPython fills with calls back into Python, or with the general form, where the compiled one does the same.

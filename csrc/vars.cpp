@@ -37,15 +37,9 @@ static int store_attribute(OutputObject *self, PyObject *name, PyObject *value) 
 }
 
 int restore_attributes(OutputObject *self, PyObject *attributes) {
-    PyObject *name, *value;
-    Py_ssize_t position = 0;
-    Ref held = hidden(PyDict_Copy(attributes));  // storing may drop a value, and so run any code
-    while (held && PyDict_Next(held.get(), &position, &name, &value)) {
-        if (store_attribute(self, name, value) < 0) {
-            return -1;
-        }
-    }
-    return held ? 0 : -1;
+    const Ref copy(PyDict_Copy(attributes));  // storing may change them
+    auto store = [=](PyObject *name, PyObject *value) { return store_attribute(self, name, value); };
+    return copy ? for_each_item(copy.get(), store) : -1;
 }
 
 static PyObject *output_vars(PyObject *op, void *) {
@@ -115,15 +109,9 @@ static int vars_ass_subscript(PyObject *op, PyObject *name, PyObject *value) {
 }
 
 static PyObject *vars_update(PyObject *op, PyObject *args, PyObject *kwargs) {
-    Ref items = hidden(PyObject_Call(as_object(&PyDict_Type), args, kwargs));
-    PyObject *name, *value;
-    Py_ssize_t position = 0;
-    while (items && PyDict_Next(items.get(), &position, &name, &value)) {
-        if (vars_ass_subscript(op, name, value) < 0) {
-            return nullptr;
-        }
-    }
-    return items ? Py_NewRef(Py_None) : nullptr;
+    const Ref items(PyObject_Call(as_object(&PyDict_Type), args, kwargs));
+    auto set = [=](PyObject *name, PyObject *value) { return vars_ass_subscript(op, name, value); };
+    return items && for_each_item(items.get(), set) == 0 ? Py_NewRef(Py_None) : nullptr;
 }
 
 static PyObject *vars_in_place_or(PyObject *op, PyObject *other) {

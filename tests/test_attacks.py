@@ -664,6 +664,233 @@ class Out(ModelOutput, metaclass=Meta):
     a: Any = None
 assert Out(1).to_tuple() == (1,)
 """,
+    "a base that the order of bases leaves out grows": """
+class Meta(type):
+    def mro(cls):
+        return [cls, Stop, ModelOutput, dict, object] if cls.__name__ == "U" else type.mro(cls)
+
+class X(ModelOutput, metaclass=Meta):
+    a: Any = None
+U = Meta("U", (Stop, X), {})
+outs = [dict.__new__(U) for _ in range(50)]
+junk = rubbish()
+assert refused(lambda: add_many(X)(1))
+del outs
+gc.collect()
+""",
+    "a base grows into the place of a field of a class that leaves it out": """
+class Meta(type):
+    def mro(cls):
+        return [cls, ModelOutput, dict, object] if cls.__name__ == "U" else type.mro(cls)
+
+class X(ModelOutput, metaclass=Meta):
+    a: Any = None
+U = dataclass(Meta("U", (X,), {"__annotations__": {"c": Any}, "c": None}))
+out = U(c=3)
+X.__annotations__, X.d = {"a": Any, "d": Any}, None
+assert refused(dataclass(X), 1, 2) and refused(set_class, out, X) and out.to_tuple() == (3,)
+""",
+    "a class that was refused has an instance": """
+A = make("ab")
+A(1)
+U = type("U", (Stop, A), {})
+out = dict.__new__(U)
+assert refused(ModelOutput.__dict__["__init_subclass__"].__get__(None, U))
+class W(A): pass
+assert refused(set_class, out, W) and type(out) is U
+""",
+    "a class is used while it is looked for what depends on it": """
+X = dataclass(type("X", (ModelOutput,), {"__annotations__": MANY, **dict.fromkeys(MANY)}))
+full = X.__dataclass_fields__
+X.__dataclass_fields__ = {"z0": full["z0"]}
+def callback(phase, info):
+    gc.callbacks.clear()
+    X.__dataclass_fields__ = full
+    _core.layout(X)
+gc.callbacks.append(callback)
+refused(_core.layout, X)
+gc.callbacks.clear()
+X.patched = 1
+outs = [X(**{name: [i] for name in MANY}) for i in range(200)]
+gc.collect()
+assert all(len(repr(out)) > 100 for out in outs)
+""",
+    "a class in creation is laid out while its base is about to shrink": """
+X = dataclass(type("X", (ModelOutput,), {"__annotations__": MANY, **dict.fromkeys(MANY)}))
+full = X.__dataclass_fields__
+def callback(phase, info):
+    gc.callbacks.clear()
+    X.__dataclass_fields__ = full
+    ModelOutput.__dict__["__init_subclass__"].__get__(None, new)()
+class Takes:
+    def __set_name__(self, owner, name):
+        global new
+        new = owner
+        gc.callbacks.append(callback)
+        X.__dataclass_fields__ = {"z0": full["z0"]}
+Y = type("Y", (X,), {"__annotations__": {"y": Any}, "y": None, "one": Takes()})
+gc.callbacks.clear()
+X.__dataclass_fields__ = full
+Y = dataclass(Y)
+outs = [Y(**{name: [i] for name in MANY}, y=[i]) for i in range(200)]
+gc.collect()
+assert all(out.y == [i] == out.z19 for i, out in enumerate(outs))
+""",
+    "a keyword comes twice": """
+import functools
+name = "f0"
+class Odd:
+    armed = False
+    def __hash__(self): return hash(name)
+    def __eq__(self, other):
+        if Odd.armed and isinstance(other, str) and other == name:
+            Odd.armed = False
+            twice[name] = 1
+        return False
+
+for count, default in ((2, None), (256, 1)):
+    first, second = Odd(), Odd()
+    twice = {first: 1, second: 2}
+    del twice[first]  # its place is used again
+    Odd.armed = True
+    twice[name] = 2
+    del twice[second]
+    assert list(twice) == [name, name]
+    X = make_dataclass("X", [(f"f{i}", Any, default) for i in range(count)], bases=(ModelOutput,))
+    X(1)
+    call = functools.partial(X)
+    call.__setstate__((X, (), twice, None))
+    before = sys.getrefcount(None)
+    assert sum(refused(call) for _ in range(1000)) in (0, 1000)
+    assert abs(sys.getrefcount(None) - before) < 100
+""",
+    "the name of a slot is still read after the class was laid out": """
+class X(ModelOutput):
+    __slots__ = ("__private_name_of_a_slot",)
+    a: Any = None
+junk = [bytes([65]) * k for k in range(32, 128) for _ in range(64)]
+X = dataclass(X)
+try:
+    X.__dict__["_X__private_name_of_a_slot"].__get__(X(1))
+except AttributeError as error:
+    assert "_X__private_name_of_a_slot" in str(error)
+""",
+    "a dict is found before it is filled": """
+class V:
+    def __init__(self): self.x = [1] * 50
+held = []
+class Mapping:
+    def keys(self): return ["a", "b"]
+    def __getitem__(self, key):
+        if key == "b":
+            held.extend(d for d in gc.get_objects() if type(d) is dict and type(d.get("a")) is V)
+            return 1
+        return V()
+
+def setter(self, value):
+    if type(value) is V:
+        del value
+        for found in held:
+            found.clear()
+        globals()["junk"] = rubbish()
+
+X = make(cls="X")
+X.a = property(lambda self: 5, setter)
+X(b=1)
+out = dict.__new__(X)
+ModelOutput.__init__(out, Mapping())
+assert type(out["a"]) is V and out["a"].x == [1] * 50
+""",
+    "a list is found before it is filled": """
+class Key:
+    def __init__(self): self.x = [1] * 50
+    def __index__(self):
+        for found in held:
+            found.clear()
+        return 2**100
+held = []
+class X(ModelOutput):
+    a: Any = None
+    depth = 0
+    def keys(self):
+        X.depth += 1
+        if X.depth > 1:
+            return (yield "a")
+        yield Key()
+        held.extend(x for x in gc.get_objects() if type(x) is list and x and type(x[0]) is Key)
+X = dataclass(X)
+for _ in range(20):
+    X.depth = 0
+    held.clear()
+    try:
+        X(1).to_tuple()
+    except (IndexError, TypeError, RecursionError) as error:
+        repr(error)
+""",
+    "a key of a class's dict goes away while it is looked up": """
+@dataclass
+class A(ModelOutput, aliases={"old": "a"}):
+    a: Any = None
+A(1)
+prop = A.__dict__["old"]
+class Key(str):
+    left = 0
+    def __hash__(self):
+        Key.left -= 1
+        if Key.left == 0:
+            for found in gc.get_referrers(self):
+                if type(found) is dict and found is not globals():
+                    found.clear()
+            globals()["junk"] = rubbish()
+        return hash("zzfoo")
+    __eq__ = str.__eq__
+
+for at in range(1, 30):
+    X = dataclass(type("X", (A,), {"__annotations__": {"b": Any}, "b": None, Key("zzfoo"): prop}))
+    Key.left = at
+    try:
+        X(1)
+    except Exception as error:
+        repr(error)
+""",
+    "a field is found under a name that is no str": """
+import copy
+B = make("ab", "B")
+X = dataclass(repr=False)(type("X", (B,), {"__annotations__": {}}))
+fields = {name: copy.copy(each) for name, each in B.__dataclass_fields__.items()}
+fields["a"].name = 5
+B.__dataclass_fields__ = fields
+assert X(1).to_tuple() == (1,)
+""",
+    "a class is not in its own order of bases": """
+class Meta(type):
+    def mro(cls): return type.mro(cls)[armed:]
+armed = 0
+@dataclass
+class B(ModelOutput, aliases={"old": "a"}):
+    a: Any = None
+X = Meta("X", (B,), {"__annotations__": {}})
+armed = 1
+X.__bases__ = X.__bases__
+assert refused(_core.layout, X)
+""",
+    "a tuple is found before it is filled": """
+X = make_dataclass("X", [(f"f{i}", Any, None) for i in range(37)], bases=(ModelOutput,))
+X(1)
+def callback(phase, info):
+    for found in gc.get_objects(0):
+        if type(found) is tuple and len(found) == 37:
+            list(found)
+pads = []
+for k in range(40):
+    gc.collect()
+    gc.callbacks[:] = [callback]
+    gc.set_threshold(40, 1000, 1000)
+    pads += [[] for _ in range(k)]
+    assert len(_core.layout(X).fields) == 37
+    gc.set_threshold(700, 10, 10)
+    gc.callbacks.clear()
+""",
     "an interrupt while array types are looked up": """
 class Module:
     def __getattr__(self, name): raise KeyboardInterrupt
@@ -690,3 +917,12 @@ def test_attack(name: str) -> None:
         timeout=120,
     )
     assert done.returncode == 0, done.stdout[-3000:]
+
+
+def test_a_collector_that_was_patched_before_the_import() -> None:
+    program = (
+        f"import gc; gc.get_objects = gc.collect = lambda *args: []{BEFORE}"
+        + ATTACKS["a base that is in the order of bases alone grows"]
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

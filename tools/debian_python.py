@@ -34,6 +34,7 @@ Dir::State::status "{folder}/status";
 Dir::Cache "{folder}/cache";
 APT::Install-Recommends "false";
 APT::Sandbox::User "";
+{architecture}
 """
 
 
@@ -60,20 +61,34 @@ def mirror() -> str:
     raise venvs.Failed("apt has no source of Debian's packages here")
 
 
-def download(version: str, folder: Path) -> list[Path]:
+def download(packages: list[str], folder: Path, architecture: str | None) -> list[Path]:
     for name in ("state/lists/partial", "cache/archives/partial"):
         (folder / name).mkdir(parents=True)
     (folder / "status").touch()
     keys = "/usr/share/keyrings/debian-archive-keyring.gpg"
     source = f"deb [signed-by={keys}] {mirror()} {{}} main\n"
     (folder / "sources.list").write_text("".join(map(source.format, SUITES)))
-    (folder / "apt.conf").write_text(APT_CONFIG.format(folder=folder))
+    other = f'APT::Architecture "{architecture}";' if architecture else ""
+    (folder / "apt.conf").write_text(APT_CONFIG.format(folder=folder, architecture=other))
     environment = {"APT_CONFIG": str(folder / "apt.conf")}
-    names = [*PACKAGES, *(DEBUG_PACKAGES if version.endswith("d") else [])]
-    packages = [name.format(version.removesuffix("d")) for name in names]
     output_of("apt-get", "update", env=environment)
     output_of("apt-get", "install", "--yes", "--download-only", *packages, env=environment)
     return sorted((folder / "cache/archives").glob("*.deb"))
+
+
+def unpack(packages: list[str], root: Path, architecture: str | None = None) -> None:
+    """Packages of Debian's, for this machine or another, and all that they need."""
+    if not shutil.which("apt-get"):
+        raise venvs.Failed(f"without apt {', '.join(packages)} cannot be fetched")
+    part = root.with_name(f"{root.name}.part")
+    for old in (part, root):
+        shutil.rmtree(old, ignore_errors=True)
+    work = part / "packages"
+    work.mkdir(parents=True)
+    for package in download(packages, work, architecture):
+        output_of("dpkg-deb", "--extract", package, part)
+    shutil.rmtree(work)
+    part.rename(root)
 
 
 def settle(version: str, root: Path) -> None:
@@ -96,15 +111,9 @@ def settle(version: str, root: Path) -> None:
 
 def fetch(version: str) -> None:
     root = venvs.FETCHED / version
-    if not shutil.which("apt-get"):
-        raise venvs.Failed(f"no Python {version} was found, and without apt none can be fetched")
     print(f"build/python/{version}: fetching Debian's Python {version}", flush=True)
-    shutil.rmtree(root, ignore_errors=True)
-    work = root / "packages"
-    work.mkdir(parents=True)
-    for package in download(version, work):
-        output_of("dpkg-deb", "--extract", package, root)
-    shutil.rmtree(work)
+    names = [*PACKAGES, *(DEBUG_PACKAGES if version.endswith("d") else [])]
+    unpack([name.format(version.removesuffix("d")) for name in names], root)
     shutil.rmtree(root / "usr/lib/debug", ignore_errors=True)  # names for a debugger
     settle(version, root)
     if not venvs.find(version):
