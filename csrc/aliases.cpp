@@ -5,7 +5,7 @@
 // tracers can follow. The generated __init__ gets a Python wrapper, for calls that bypass output_vectorcall.
 #include "aliases.hpp"
 
-#include "sealing.hpp"
+#include "generated.hpp"
 
 #include <vector>
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "output.hpp"
+#include "python.hpp"
 
 namespace fastoutputs {
 
@@ -12,5 +13,11 @@ int rename_keywords(PyTypeObject *type, const ClassLayout *layout, PyObject *giv
 int note_alias(PyTypeObject *type, PyObject *old);  // calls the notice alone
 void set_alias_functions(PyObject *property, PyObject *init);
 bool is_alias_property(PyObject *attribute);
+
+// When a class is prepared: these throw.
+void declare_aliases(PyTypeObject *type, const py::handle &declared);
+bool read_aliases(PyTypeObject *type, ClassLayout *layout);  // true if it has changed the class to fit
+py::object without_alias_wrapper(const py::object &init);
+int prepare_aliases();
 
 }  // namespace fastoutputs

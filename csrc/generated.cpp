@@ -1,6 +1,9 @@
 // Whether a method is the one that @dataclass generates, so that compiled code may stand for it.
+#include "generated.hpp"
+
+#include "aliases.hpp"
 #include "create.hpp"
-#include "sealing.hpp"
+#include "slots.hpp"
 
 #include <algorithm>
 #include <vector>

@@ -112,6 +112,10 @@ inline ClassLayout *layout_of_class(PyTypeObject *type) {
     return layout && is_current(layout, type) ? layout : seal(type);
 }
 
+// When a class is prepared: these throw.
+PyObject *new_layout();
+void read_fields(PyTypeObject *type, ClassLayout *layout, bool is_dataclass);
+
 int prepare_layout_type();
 
 }  // namespace fastoutputs

@@ -7,6 +7,7 @@
 #include "create.hpp"
 #include "memory.hpp"
 #include "sealing.hpp"
+#include "slots.hpp"
 #include "vars.hpp"
 #include "views.hpp"
 

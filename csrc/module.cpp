@@ -5,6 +5,7 @@
 #include "aliases.hpp"
 #include "model_output.hpp"
 #include "sealing.hpp"
+#include "slots.hpp"
 #include "storage.hpp"
 
 #include <map>

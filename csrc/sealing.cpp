@@ -2,50 +2,15 @@
 #include "sealing.hpp"
 
 #include "aliases.hpp"
-#include "create.hpp"
-#include "memory.hpp"
+#include "generated.hpp"
+#include "plan.hpp"
+#include "slots.hpp"
 #include "vars.hpp"
 
 namespace fastoutputs {
 
 static PyObject *mirror_dict_key;  // "__fastoutputs_mirror_dict__", where a class chose
 static PyObject *subclass_hook;  // or NULL
-
-py::object attribute_or_none(py::handle object, const char *name) {
-    PyObject *attribute = PyObject_GetAttrString(object.ptr(), name);
-    if (!attribute && !PyErr_ExceptionMatches(PyExc_AttributeError)) {
-        throw py::error_already_set();
-    }
-    PyErr_Clear();
-    return attribute ? py::reinterpret_steal<py::object>(attribute) : py::none();
-}
-
-std::string full_name(PyTypeObject *type) {
-    py::handle cls(as_object(type));
-    return py::str(cls.attr("__module__")).cast<std::string>() + "." +
-           py::str(cls.attr("__name__")).cast<std::string>();
-}
-
-PyObject *own_attribute(PyTypeObject *type, PyObject *name) {
-    PyObject *found = is_heap_type(type) ? PyDict_GetItemWithError(own_dict(type), name) : nullptr;
-    if (!found && PyErr_Occurred()) {
-        throw py::error_already_set();
-    }
-    return found;
-}
-
-PyObject *own_attribute(PyTypeObject *type, const char *name) {
-    return own_attribute(type, owned(PyUnicode_InternFromString(name)).ptr());
-}
-
-void set_on(PyTypeObject *type, PyObject *name, PyObject *value) {
-    if (PyType_Type.tp_setattro(as_object(type), name, value) < 0) {
-        if (value && PyErr_ExceptionMatches(PyExc_AttributeError) && !lookup(Py_TYPE(as_object(type)), name)) {
-            PyErr_NoMemory();  // of which 3.14 says that there is no such attribute
-        }
-        throw py::error_already_set();
-    }
-}
 
 // What a class, or a base of its, says by an attribute of this name: yes, unless it is False.
 static bool is_on(PyTypeObject *type, const char *name) { return lookup(type, name) != Py_False; }

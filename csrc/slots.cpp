@@ -1,19 +1,16 @@
 // Which of a class's slots are compiled: those of methods that it, and its bases, left as ModelOutput has them.
-#include "sealing.hpp"
+#include "slots.hpp"
 
 #include "access.hpp"
 #include "compare_repr.hpp"
 #include "create.hpp"
+#include "generated.hpp"
 #include "memory.hpp"
 
 #include <algorithm>
 #include <map>
 
 namespace fastoutputs {
-
-PyObject *lookup(PyTypeObject *type, const char *name) {
-    return lookup(type, owned(PyUnicode_InternFromString(name)).ptr());
-}
 
 // What ModelOutput had when it was made: a patch of ModelOutput itself is an override, too.
 static std::map<std::string, PyObject *> made_with;
