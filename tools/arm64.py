@@ -24,6 +24,10 @@ SYSTEM = FOLDER / "system"  # Python, and the libraries below it
 QEMU = FOLDER / "qemu"
 PACKAGES = FOLDER / f"venv/lib/python{VERSION}/site-packages"
 PYTHON = FOLDER / "venv/bin/python"
+# Under qemu it takes over ten minutes to come to the end of the stack.
+TOO_DEEP = [
+    "--deselect=tests/test_hostile.py::test_a_deep_nest_is_too_deep_to_repr_or_compare",
+]
 LAUNCHER = f"""\
 #!/bin/sh
 exec {QEMU}/usr/bin/qemu-aarch64 -L {SYSTEM} -0 "$0" {SYSTEM}/usr/bin/python{VERSION} "$@"
@@ -90,7 +94,7 @@ def main() -> int:
         print(failure, file=sys.stderr)
         return 1
     print(f"--- tests on Debian's arm64 Python {VERSION}, under qemu", flush=True)
-    tests = [PYTHON, "-m", "pytest", "-p", "no:cacheprovider", "tests", *sys.argv[1:]]
+    tests = [PYTHON, "-m", "pytest", "-p", "no:cacheprovider", "tests", *TOO_DEEP, *sys.argv[1:]]
     return subprocess.run(tests, cwd=venvs.ROOT).returncode
 
 
