@@ -13,6 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import debian_python
@@ -59,7 +60,9 @@ def compile_core(tools: Path) -> None:
     headers = SYSTEM / "usr/include"
     for folder in (include.strip(), headers / f"python{VERSION}", headers):
         flags += ["-isystem", str(folder)]
-    flags += ['-DFASTOUTPUTS_VERSION="0"', '-DFASTOUTPUTS_BUILD_TYPE="Release"']
+    project = tomllib.loads((venvs.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    version = project["version"]
+    flags += [f'-DFASTOUTPUTS_VERSION="{version}"', '-DFASTOUTPUTS_BUILD_TYPE="Release"']
 
     def compiled(source: Path) -> Path:
         made = objects / f"{source.stem}.o"
