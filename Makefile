@@ -23,7 +23,7 @@ TWO := -n 2 --dist loadfile
 .PHONY: help demo test test-main newer debug versions newest nightly libraries frameworks peer bench instructions pybind-class wheels asan tsan fuzz valgrind arm64 typing docs lint tidy clang compile-commands free-threaded format develop venv clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9%-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv:
 	@$(ENSURE) $(VENV) $(FULL)

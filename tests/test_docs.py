@@ -258,7 +258,7 @@ def wrong_with(command: str, folder: Path) -> str | None:
 
 def wrong_with_make(words: list[str]) -> str | None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    targets = re.findall(r"^([a-z%-]+):(?!=)", makefile, re.MULTILINE)
+    targets = re.findall(r"^([a-z0-9%-]+):(?!=)", makefile, re.MULTILINE)
     for word in words:
         name, given, _ = word.partition("=")
         if given and f"$({name})" not in makefile:
