@@ -261,13 +261,6 @@ static const char set_one_by_one[] =
     "set fields one by one (output[name] = value), make a new output with dataclasses.replace(), or work on "
     "dict(output)";
 
-// Whether the fields of the class are known. They are not for an output that dict.__new__ made (3.15) of a class that
-// was never used; and never for a class that __init_subclass__ has not seen, which seal() refuses.
-static bool knows_fields(OutputObject *self) {
-    const ClassLayout *layout = own_layout(Py_TYPE(as_object(self)));
-    return layout && layout->is_sealed;
-}
-
 // A property of the class under a field's name has its own way of storing; it goes first, it may refuse.
 FASTOUTPUTS_OUT_OF_LINE static int store_shadowed(OutputObject *self, PyObject *name, PyObject *value) {
     if (PyObject_GenericSetAttr(as_object(self), name, value) < 0) {
@@ -293,7 +286,7 @@ static int store_by_alias(OutputObject *self, PyObject *field, PyObject *value) 
 
 FASTOUTPUTS_OUT_OF_LINE static int set_other_attribute(PyObject *op, PyObject *name, PyObject *value) {
     OutputObject *self = as_output(op);
-    if (!knows_fields(self)) {
+    if (!is_sealed(Py_TYPE(op))) {
         return seal(Py_TYPE(op)) ? output_setattro(op, name, value) : -1;
     }
     Ref field;
@@ -373,7 +366,7 @@ int store_item(OutputObject *self, PyObject *key, PyObject *value) {
         PyErr_Format(PyExc_TypeError, "attribute name must be string, not '%.200s'", Py_TYPE(key)->tp_name);
         return -1;
     }
-    if (!knows_fields(self) && !seal(Py_TYPE(as_object(self)))) {
+    if (!is_sealed(Py_TYPE(as_object(self))) && !seal(Py_TYPE(as_object(self)))) {
         return -1;
     }
     if (is_odd_name(key)) {

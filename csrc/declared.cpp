@@ -16,7 +16,7 @@ py::dict own_annotations(PyTypeObject *type) {
     }
     const bool is_dict = found && PyDict_Check(found.ptr());
     auto annotations = owned<py::dict>(is_dict ? PyDict_Copy(found.ptr()) : PyDict_New());
-    PyObject_GC_UnTrack(annotations.ptr());  // likewise
+    PyObject_GC_UnTrack(annotations.ptr());  // as Names: no code that the collector runs can find them
     return annotations;
 }
 

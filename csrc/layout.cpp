@@ -78,6 +78,11 @@ int prepare_layout_type() {
 
 ClassLayout *own_layout(PyTypeObject *type) { return reinterpret_cast<ClassLayout *>(private_slot(type)); }
 
+bool is_sealed(PyTypeObject *type) {
+    const ClassLayout *layout = own_layout(type);
+    return layout && layout->is_sealed;
+}
+
 // --- when the class is first used -----------------------------------------------------------------
 
 static void type_changed(PyTypeObject *type) {

@@ -80,6 +80,10 @@ struct ClassLayout {
 // The layout of a class that __init_subclass__ has seen, or NULL.
 ClassLayout *own_layout(PyTypeObject *type);
 
+// Whether the class was used, and its fields are known. They are not for an output that dict.__new__ made (3.15) of a
+// class that was never used; and never for a class that __init_subclass__ has not seen, which seal() refuses.
+bool is_sealed(PyTypeObject *type);
+
 // Where a field of this name stands, unless another has taken the bucket.
 inline const Bucket &bucket_of(const ClassLayout *layout, PyObject *name) {
     return layout->table[static_cast<std::size_t>(known_hash(name)) & layout->mask];

@@ -139,7 +139,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
         "is_sealed",
         [](py::type cls) {
             auto *type = reinterpret_cast<PyTypeObject *>(cls.ptr());
-            return PyType_IsSubtype(type, fo::model_output) && fo::own_layout(type) && fo::own_layout(type)->is_sealed;
+            return PyType_IsSubtype(type, fo::model_output) && fo::is_sealed(type);
         },
         py::arg("cls"), "Whether cls is an output class that was used.");
     m.def(

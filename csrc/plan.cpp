@@ -136,24 +136,27 @@ void fit(PyTypeObject *type, ClassLayout *layout, const std::vector<DeclaredFiel
     }
 }
 
+// The layout of a class that @dataclass has seen, and that may still be made to fit; or NULL.
+static ClassLayout *unfitted_layout(PyTypeObject *type) {
+    ClassLayout *layout = is_heap_type(type) ? own_layout(type) : nullptr;
+    return layout && !layout->is_sealed && own_attribute(type, "__dataclass_fields__") ? layout : nullptr;
+}
+
 // make_dataclass of 3.14 and later adds the annotations after it has created the class; so do some decorators. The
 // last moment to make room for such fields of the base is now.
 static void fit_base(PyTypeObject *created) {
     PyTypeObject *base = created->tp_base;
-    ClassLayout *layout = own_layout(base);
-    if (!layout || layout->is_sealed || !own_attribute(base, "__dataclass_fields__")) {
-        return;
+    if (ClassLayout *layout = unfitted_layout(base)) {
+        fit(base, layout, declared_fields(base), created);
     }
-    fit(base, layout, declared_fields(base), created);
 }
 
 // CPython has compared the bases before those fields came: of two, one may bring fields of its own.
 static void refuse_other_bases(PyTypeObject *type) {
     for (py::handle other : py::reinterpret_borrow<py::tuple>(type->tp_mro)) {
         auto *base = reinterpret_cast<PyTypeObject *>(other.ptr());
-        ClassLayout *layout = is_heap_type(base) && base != type ? own_layout(base) : nullptr;
-        if (!layout || layout->is_sealed || PyType_IsSubtype(type->tp_base, base) ||
-            !own_attribute(base, "__dataclass_fields__")) {
+        ClassLayout *layout = base != type && !PyType_IsSubtype(type->tp_base, base) ? unfitted_layout(base) : nullptr;
+        if (!layout) {
             continue;
         }
         for (const DeclaredField &field : declared_fields(base)) {
@@ -180,12 +183,12 @@ void lay_out(PyTypeObject *type, const py::dict &annotations) {
     auto *layout = reinterpret_cast<ClassLayout *>(made.ptr());
     PyTypeObject *base = laid_out_base(type);
     layout->holes = own_layout(base)->holes;
-    for (Py_ssize_t offset = base->tp_basicsize; offset < type->tp_base->tp_basicsize; offset += slot_size) {
+    for (Py_ssize_t offset = base->tp_basicsize; offset < size_of_base; offset += slot_size) {
         layout->holes.push_back(offset);  // of a base without a layout
     }
     // The slots that the class has for names in __slots__. One named like a field becomes the slot of that field; if a
     // base has one already, the second is not needed.
-    Plan plan = plan_behind(own_layout(base)->reserved, type->tp_base->tp_basicsize);
+    Plan plan = plan_behind(own_layout(base)->reserved, size_of_base);
     std::vector<Py_ssize_t> offsets;
     for (Py_ssize_t i = 0; i < Py_SIZE(type); i++) {
         const py::str name(python_slots(type)[i].name);

@@ -60,10 +60,10 @@ bool are_inherited_from_base(PyTypeObject *type, std::initializer_list<const cha
     return std::all_of(names.begin(), names.end(), [&](auto name) { return is_inherited_from_base(type, name); });
 }
 
+// A slot is written only where it changes, as another thread may be calling it; so it is in put(), below.
 void take_compiled_slots(PyTypeObject *type) {
     for (const CompiledSlot &slot : compiled_slots) {
         void *own = slot_at(type, slot.offset);
-        // Written only where it changes, as another thread may be calling it.
         if (are_inherited_from_base(type, slot.methods) &&
             std::memcmp(own, &slot.function, sizeof slot.function) != 0) {
             std::memcpy(own, &slot.function, sizeof slot.function);
@@ -88,7 +88,6 @@ static void free_of_unused(void *op) {
     PyObject_GC_Del(op);
 }
 
-// Likewise.
 template <typename Slot>
 static void put(Slot &slot, Slot value) {
     if (slot != value) {
