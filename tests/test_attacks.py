@@ -43,6 +43,71 @@ def rubbish():
     return [bytes(k) for k in range(64, 1024, 8) for _ in range(8)]
 """
 
+BASE_GOES = """
+refs = {}
+def go():
+    B1 = make("ab", "B1"); B2 = make("ab", "B2")
+    X = type("X", (B1,), {"__annotations__": {}})
+    X = dataclass(eq=False, repr=False)(X)
+    B1(1); B2(1)
+    refs.update(B2=B2, X=X)
+go()
+X = refs["X"]
+imp = sys.modules["builtins"].__import__
+seen = 0
+def hook(name, *a, **k):
+    global seen
+    if name == "dataclasses" and armed == seen:
+        X.__bases__ = (refs["B2"],); gc.collect(); gc.collect()
+        global junk
+        junk = [bytes(k) for k in range(600, 1600, 8) for _ in range(5)]
+    seen += name == "dataclasses"
+    return imp(name, *a, **k)
+armed = TIMES
+sys.modules["builtins"].__import__ = hook
+try: print(_core.layout(X))
+except Exception as e: print(repr(e))
+sys.modules["builtins"].__import__ = imp
+"""
+
+EMPTIED = """
+class V:
+    def __init__(self): self.x = [1] * 50
+
+def setter(self, value):
+    if type(value) is V:
+        for found in gc.get_referrers(value):
+            if isinstance(found, (dict, list)) and found is not globals() and type(found) is not X:
+                found.clear()
+        del value, found
+        globals()["junk"] = rubbish()
+
+X = make(cls="X")
+X.a = property(lambda self: 5, setter)
+X(b=1)
+MAKE
+try:
+    CHANGE
+except (TypeError, KeyError):
+    pass
+assert [repr(value) for value in out.to_tuple()] is not None
+"""
+
+BARE = "out = dict.__new__(X)"
+DEEPLY = """
+class W:
+    def __deepcopy__(self, memo): return V()
+out = X(b=1)
+out["a"] = W()
+"""
+WAYS_IN = {
+    "init": (BARE, 'ModelOutput.__init__(out, {"a": V()})'),
+    "copy": (DEEPLY, 'out = __import__("copy").deepcopy(out)'),
+    "update": (BARE, 'vars(out).update({"a": V()})'),
+    "or": (BARE, 'out | {"a": V()}'),
+    "set dict": (BARE, 'out.__dict__ = {"a": V()}'),
+}
+
 ATTACKS = {
     "the slot of a field is deleted by its old descriptor": """
 D = dataclass(slots=True)(make())
@@ -289,118 +354,12 @@ for n in range(0, 12):
     try: _core.layout(X)
     except Exception as e: print(n, type(e), e)
 """,
-    "a property empties what its value came in: init": """
-class V:
-    def __init__(self): self.x = [1] * 50
-
-def setter(self, value):
-    if type(value) is V:
-        for found in gc.get_referrers(value):
-            if isinstance(found, (dict, list)) and found is not globals() and type(found) is not X:
-                found.clear()
-        del value, found
-        globals()["junk"] = rubbish()
-
-X = make(cls="X")
-X.a = property(lambda self: 5, setter)
-X(b=1)
-out = dict.__new__(X)
-try:
-    ModelOutput.__init__(out, {"a": V()})
-except (TypeError, KeyError):
-    pass
-assert [repr(value) for value in out.to_tuple()] is not None
-""",
-    "a property empties what its value came in: copy": """
-class V:
-    def __init__(self): self.x = [1] * 50
-
-def setter(self, value):
-    if type(value) is V:
-        found = None
-        for found in gc.get_referrers(value):
-            if isinstance(found, (dict, list)) and found is not globals() and type(found) is not X:
-                found.clear()
-        del value, found
-        globals()["junk"] = rubbish()
-
-X = make(cls="X")
-X.a = property(lambda self: 5, setter)
-X(b=1)
-out = X(b=1)
-out["a"] = V()
-try:
-    out = __import__("copy").deepcopy(out)
-except (TypeError, KeyError):
-    pass
-assert [repr(value) for value in out.to_tuple()] is not None
-""",
-    "a property empties what its value came in: update": """
-class V:
-    def __init__(self): self.x = [1] * 50
-
-def setter(self, value):
-    if type(value) is V:
-        for found in gc.get_referrers(value):
-            if isinstance(found, (dict, list)) and found is not globals() and type(found) is not X:
-                found.clear()
-        del value, found
-        globals()["junk"] = rubbish()
-
-X = make(cls="X")
-X.a = property(lambda self: 5, setter)
-X(b=1)
-out = dict.__new__(X)
-try:
-    vars(out).update({"a": V()})
-except (TypeError, KeyError):
-    pass
-assert [repr(value) for value in out.to_tuple()] is not None
-""",
-    "a property empties what its value came in: or": """
-class V:
-    def __init__(self): self.x = [1] * 50
-
-def setter(self, value):
-    if type(value) is V:
-        for found in gc.get_referrers(value):
-            if isinstance(found, (dict, list)) and found is not globals() and type(found) is not X:
-                found.clear()
-        del value, found
-        globals()["junk"] = rubbish()
-
-X = make(cls="X")
-X.a = property(lambda self: 5, setter)
-X(b=1)
-out = dict.__new__(X)
-try:
-    out | {"a": V()}
-except (TypeError, KeyError):
-    pass
-assert [repr(value) for value in out.to_tuple()] is not None
-""",
-    "a property empties what its value came in: set dict": """
-class V:
-    def __init__(self): self.x = [1] * 50
-
-def setter(self, value):
-    if type(value) is V:
-        for found in gc.get_referrers(value):
-            if isinstance(found, (dict, list)) and found is not globals() and type(found) is not X:
-                found.clear()
-        del value, found
-        globals()["junk"] = rubbish()
-
-X = make(cls="X")
-X.a = property(lambda self: 5, setter)
-X(b=1)
-out = dict.__new__(X)
-try:
-    out.__dict__ = {"a": V()}
-except (TypeError, KeyError):
-    pass
-assert [repr(value) for value in out.to_tuple()] is not None
-""",
+    **{
+        f"a property empties what its value came in: {way}": EMPTIED.replace("MAKE", make).replace(
+            "CHANGE", change
+        )
+        for way, (make, change) in WAYS_IN.items()
+    },
     "the key of keys() empties the list of keys": """
 class K:
     def __init__(s): s.x = [1]*50
@@ -454,84 +413,10 @@ Key.armed = True
 try: out.__reduce__()
 except Exception as e: print(repr(e))
 """,
-    "the base that has the method goes: 4": """
-refs = {}
-def go():
-    B1 = make("ab", "B1"); B2 = make("ab", "B2")
-    X = type("X", (B1,), {"__annotations__": {}})
-    X = dataclass(eq=False, repr=False)(X)
-    B1(1); B2(1)
-    refs.update(B2=B2, X=X)
-go()
-X = refs["X"]
-imp = sys.modules["builtins"].__import__
-seen = 0
-def hook(name, *a, **k):
-    global seen
-    if name == "dataclasses" and armed == seen:
-        X.__bases__ = (refs["B2"],); gc.collect(); gc.collect()
-        global junk
-        junk = [bytes(k) for k in range(600, 1600, 8) for _ in range(5)]
-    seen += name == "dataclasses"
-    return imp(name, *a, **k)
-armed = 4
-sys.modules["builtins"].__import__ = hook
-try: print(_core.layout(X))
-except Exception as e: print(repr(e))
-sys.modules["builtins"].__import__ = imp
-""",
-    "the base that has the method goes: 5": """
-refs = {}
-def go():
-    B1 = make("ab", "B1"); B2 = make("ab", "B2")
-    X = type("X", (B1,), {"__annotations__": {}})
-    X = dataclass(eq=False, repr=False)(X)
-    B1(1); B2(1)
-    refs.update(B2=B2, X=X)
-go()
-X = refs["X"]
-imp = sys.modules["builtins"].__import__
-seen = 0
-def hook(name, *a, **k):
-    global seen
-    if name == "dataclasses" and armed == seen:
-        X.__bases__ = (refs["B2"],); gc.collect(); gc.collect()
-        global junk
-        junk = [bytes(k) for k in range(600, 1600, 8) for _ in range(5)]
-    seen += name == "dataclasses"
-    return imp(name, *a, **k)
-armed = 5
-sys.modules["builtins"].__import__ = hook
-try: print(_core.layout(X))
-except Exception as e: print(repr(e))
-sys.modules["builtins"].__import__ = imp
-""",
-    "the base that has the method goes: 6": """
-refs = {}
-def go():
-    B1 = make("ab", "B1"); B2 = make("ab", "B2")
-    X = type("X", (B1,), {"__annotations__": {}})
-    X = dataclass(eq=False, repr=False)(X)
-    B1(1); B2(1)
-    refs.update(B2=B2, X=X)
-go()
-X = refs["X"]
-imp = sys.modules["builtins"].__import__
-seen = 0
-def hook(name, *a, **k):
-    global seen
-    if name == "dataclasses" and armed == seen:
-        X.__bases__ = (refs["B2"],); gc.collect(); gc.collect()
-        global junk
-        junk = [bytes(k) for k in range(600, 1600, 8) for _ in range(5)]
-    seen += name == "dataclasses"
-    return imp(name, *a, **k)
-armed = 6
-sys.modules["builtins"].__import__ = hook
-try: print(_core.layout(X))
-except Exception as e: print(repr(e))
-sys.modules["builtins"].__import__ = imp
-""",
+    **{
+        f"the base that has the method goes: {times}": BASE_GOES.replace("TIMES", str(times))
+        for times in (4, 5, 6)
+    },
     "the cell of an __init__ with aliases is replaced while it is compared": """
 class E:
     def __init__(s): s.x=[1]*9
