@@ -137,7 +137,7 @@ static PyObject *values_as_tuple(OutputObject *self, const ClassLayout *layout, 
     return tuple;
 }
 
-// An overridden keys or __getitem__ has a say in it.
+// An overridden items, keys or __getitem__ has a say in it.
 FASTOUTPUTS_OUT_OF_LINE static PyObject *items_as_tuple(PyObject *op) {
     if (Py_EnterRecursiveCall(" in to_tuple")) {  // by a key that is an index
         return nullptr;
@@ -243,6 +243,22 @@ FASTOUTPUTS_OUT_OF_LINE static PyObject *subscript_slowly(PyObject *op, PyObject
     return tuple ? PyObject_GetItem(tuple.get(), key) : nullptr;
 }
 
+// By name, of a class with an items of its own: what that says.
+static PyObject *subscript_by_items(PyObject *op, PyObject *key) {
+    Ref pairs(PyObject_CallMethod(op, "items", nullptr));
+    Ref items(pairs ? PyObject_CallOneArg(as_object(&PyDict_Type), pairs.get()) : nullptr);
+    if (!items) {
+        return nullptr;
+    }
+    Ref field;
+    const int has_key = PyDict_Contains(items.get(), key);
+    if (has_key < 0 || (has_key == 0 && use_alias(as_output(op), key, true, &field) < 0)) {
+        return nullptr;
+    }
+    return PyObject_GetItem(items.get(), field ? field.get() : key);
+}
+
+// Not in the slot of a class with an items of its own.
 PyObject *output_subscript(PyObject *op, PyObject *key) {
     const Locked locked(op);
     PyObject *value = PyUnicode_CheckExact(key) ? quick_find(as_output(op), key) : nullptr;
@@ -386,17 +402,35 @@ int output_ass_subscript(PyObject *op, PyObject *key, PyObject *value) {
     return store_item(as_output(op), key, value);
 }
 
+static PyObject *output_dunder_getitem(PyObject *op, PyObject *key) {
+    const Locked locked(op);
+    const ClassLayout *layout = current_layout(as_output(op));
+    if (!layout) {
+        return nullptr;
+    }
+    return layout->plain_lookup || !PyUnicode_Check(key) ? output_subscript(op, key) : subscript_by_items(op, key);
+}
+
 static PyObject *output_dunder_setattr(PyObject *op, PyObject *args) {
     PyObject *name, *value;
-    if (!PyArg_UnpackTuple(args, "__setattr__", 2, 2, &name, &value) || output_setattro(op, name, value) < 0) {
+    if (!PyArg_UnpackTuple(args, "__setattr__", 2, 2, &name, &value)) {
         return nullptr;
+    }
+    PyObject *done = call_behind(op, "__setattr__", args);
+    if (done || PyErr_Occurred() || output_setattro(op, name, value) < 0) {
+        return done;
     }
     Py_RETURN_NONE;
 }
 
-static PyObject *output_dunder_delattr(PyObject *op, PyObject *name) {
-    if (output_setattro(op, name, nullptr) < 0) {
+static PyObject *output_dunder_delattr(PyObject *op, PyObject *args) {
+    PyObject *name;
+    if (!PyArg_UnpackTuple(args, "__delattr__", 1, 1, &name)) {
         return nullptr;
+    }
+    PyObject *done = call_behind(op, "__delattr__", args);
+    if (done || PyErr_Occurred() || output_setattro(op, name, nullptr) < 0) {
+        return done;
     }
     Py_RETURN_NONE;
 }
@@ -432,8 +466,9 @@ static const char refusal_doc[] = "Refused with OutputMutationError, which says 
 PyMethodDef access_methods[] = {
     {"__post_init__", output_post_init, METH_NOARGS,
      "Fill the fields from the first one, if it is a mapping or an iterable of pairs and the only one given."},
+    {"__getitem__", output_dunder_getitem, METH_O, "Implement self[key]."},
     {"__setattr__", output_dunder_setattr, METH_VARARGS, "Implement setattr(self, name, value)."},
-    {"__delattr__", output_dunder_delattr, METH_O, "Implement delattr(self, name)."},
+    {"__delattr__", output_dunder_delattr, METH_VARARGS, "Implement delattr(self, name)."},
     {"get", as_method(output_get), METH_FASTCALL,
      "get($self, key, default=None, /)\n--\n\nThe value of a present field or extra key, else default."},
     {"to_tuple", output_to_tuple, METH_NOARGS,

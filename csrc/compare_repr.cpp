@@ -24,7 +24,7 @@ PyObject *output_richcompare(PyObject *left, PyObject *right, int op) {
     bool same = equal.get() == Py_True;
     if (same && (is_output(right) || PyODict_Check(right))) {
         Ref left_keys(PySequence_List(left_items.get()));
-        Ref right_keys(left_keys ? PySequence_List(right) : nullptr);
+        Ref right_keys(left_keys ? PySequence_List(is_output(right) ? right_items.get() : right) : nullptr);
         int in_order = right_keys ? PyObject_RichCompareBool(left_keys.get(), right_keys.get(), Py_EQ) : -1;
         if (in_order < 0) {
             return nullptr;
@@ -34,10 +34,13 @@ PyObject *output_richcompare(PyObject *left, PyObject *right, int op) {
     return PyBool_FromLong(op == Py_EQ ? same : !same);
 }
 
-// As value_at, but owned.
-static Ref take_value(OutputObject *self, Py_ssize_t offset) {
+// What a generated method reads: an attribute, which need not be what is in the slot.
+static Ref read_field(OutputObject *self, const ClassLayout *layout, Py_ssize_t index) {
     const Locked locked(self);
-    return Ref::borrow(value_at(self, offset));
+    const bool is_plain = Py_TYPE(as_object(self))->tp_getattro == PyObject_GenericGetAttr &&
+                          !layout->fields[static_cast<std::size_t>(index)].is_shadowed;
+    const Place &place = layout->place[index];
+    return is_plain ? Ref::borrow(value_at(self, place.offset)) : Ref(PyObject_GetAttr(as_object(self), place.name));
 }
 
 // self is other or self.a == other.a and self.b == other.b and ...: the last result as it is.
@@ -47,8 +50,8 @@ static PyObject *compare_fields(OutputObject *left, OutputObject *right, const C
     }
     Ref result(Py_NewRef(Py_True));
     for (Py_ssize_t i = 0; i < layout->count; i++) {
-        Ref a = take_value(left, layout->place[i].offset), b = take_value(right, layout->place[i].offset);
-        result = Ref(PyObject_RichCompare(a.get(), b.get(), Py_EQ));
+        Ref a = read_field(left, layout, i), b = a ? read_field(right, layout, i) : Ref();
+        result = Ref(b ? PyObject_RichCompare(a.get(), b.get(), Py_EQ) : nullptr);
         const int equal = !result ? -1 : i + 1 < layout->count ? PyObject_IsTrue(result.get()) : 1;
         if (equal <= 0) {
             return equal < 0 ? nullptr : result.release();
@@ -58,17 +61,23 @@ static PyObject *compare_fields(OutputObject *left, OutputObject *right, const C
 }
 
 static Ref fields_as_tuple(OutputObject *self, const ClassLayout *layout) {
-    Ref tuple(PyTuple_New(layout->count));
-    for (Py_ssize_t i = 0; tuple && i < layout->count; i++) {
-        PyTuple_SET_ITEM(tuple.get(), i, Py_NewRef(value_at(self, layout->place[i].offset)));
+    Ref values = hidden(PyList_New(0));
+    for (Py_ssize_t i = 0; values && i < layout->count; i++) {
+        Ref value = read_field(self, layout, i);
+        if (!value || PyList_Append(values.get(), value.get()) < 0) {
+            return Ref();
+        }
     }
-    return tuple;
+    return Ref(values ? PyList_AsTuple(values.get()) : nullptr);
 }
 
 // The generated __eq__ of this Python version. Both are of one class.
 static PyObject *dataclass_eq(OutputObject *left, OutputObject *right) {
     const Locked locked(left);
-    const ClassLayout *layout = layout_of(left);
+    const ClassLayout *layout = current_layout(left);
+    if (!layout) {
+        return nullptr;
+    }
     Ref held = hold(layout);  // comparing may change the class
     if (dataclass_eq_compares_fields) {
         return compare_fields(left, right, layout);
@@ -127,14 +136,14 @@ PyObject *dataclass_repr(PyObject *op) {
         return seen > 0 ? PyUnicode_FromString("...") : nullptr;
     }
     const Locked locked(op);
-    const ClassLayout *layout = layout_of(self);
-    Ref held = hold(layout);  // a repr may change the class
-    Ref parts(PyList_New(0));
+    const ClassLayout *layout = current_layout(self);
+    Ref held = layout ? hold(layout) : Ref();  // a repr may change the class
+    Ref parts(layout ? PyList_New(0) : nullptr);
     Ref comma(PyUnicode_FromString(", "));
     bool whole = parts && comma;
     for (Py_ssize_t i = 0; whole && i < layout->count; i++) {
-        Ref value = take_value(self, layout->place[i].offset);
-        Ref shown(PyObject_Repr(value.get()));  // not by %R: a deep nest would take twice the stack
+        Ref value = read_field(self, layout, i);
+        Ref shown(value ? PyObject_Repr(value.get()) : nullptr);  // not by %R: a deep nest would take twice the stack
         Ref part(shown ? PyUnicode_FromFormat("%U=%U", layout->place[i].name, shown.get()) : nullptr);
         whole = part && PyList_Append(parts.get(), part.get()) == 0;
     }

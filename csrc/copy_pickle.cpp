@@ -108,14 +108,15 @@ static PyObject *instance_dict(PyObject *op) {
     return vars ? PyDict_Copy(vars.get()) : nullptr;
 }
 
-// How to make op again by class.__new__ and its state. items is a dict of our own.
-static PyObject *bare_and_state(PyObject *op, PyObject *items) {
+// How to make op again by class.__new__ and its state. items is a dict of our own; a class may have an items method of
+// its own, too.
+static PyObject *bare_and_state(PyObject *op, PyObject *items, bool plain_items) {
     const int own_getstate = has_getstate(op);
     if (own_getstate < 0) {
         return nullptr;
     }
     Ref state(own_getstate ? PyObject_CallMethod(op, "__getstate__", nullptr) : instance_dict(op));
-    Ref pairs(state ? PyObject_CallMethod(items, "items", nullptr) : nullptr);
+    Ref pairs(state ? PyObject_CallMethod(plain_items ? items : op, "items", nullptr) : nullptr);
     Ref iterator(pairs ? PyObject_GetIter(pairs.get()) : nullptr);
     Ref copyreg(iterator ? PyImport_ImportModule("copyreg") : nullptr);
     Ref new_object(copyreg ? PyObject_GetAttrString(copyreg.get(), "__newobj__") : nullptr);
@@ -127,7 +128,8 @@ static PyObject *output_reduce(PyObject *op, PyObject *) {
     OutputObject *self = as_output(op);
     const Locked locked(op);
     const ClassLayout *layout = current_layout(self);
-    const bool by_dict = layout && layout->plain_reduce && takes_a_dict(Py_TYPE(op), layout);
+    const bool by_dict = layout && layout->plain_copy && takes_a_dict(Py_TYPE(op), layout);
+    const bool plain_items = layout && layout->plain_lookup;
     Ref items = hidden(layout ? items_as_dict(self) : nullptr);
     if (!items) {
         return nullptr;
@@ -146,14 +148,22 @@ static PyObject *output_reduce(PyObject *op, PyObject *) {
         }
         return Py_BuildValue("(O(O)O)", Py_TYPE(op), argument.get(), attributes.get());
     }
-    return bare_and_state(op, items.get());
+    return bare_and_state(op, items.get(), plain_items);
 }
 
 static int set_items(OutputObject *self, PyObject *items) {
     return for_each_item(items, [=](PyObject *key, PyObject *value) { return store_item(self, key, value); });
 }
 
-static PyObject *output_setstate(PyObject *op, PyObject *state) {
+static PyObject *output_setstate(PyObject *op, PyObject *args) {
+    PyObject *state;
+    if (!PyArg_UnpackTuple(args, "__setstate__", 1, 1, &state)) {
+        return nullptr;
+    }
+    PyObject *done = call_behind(op, "__setstate__", args);
+    if (done || PyErr_Occurred()) {
+        return done;
+    }
     if (!PyDict_Check(state)) {
         return PyErr_Format(PyExc_TypeError, "the state of a %s is a dict of attributes, not a %s",
                             Py_TYPE(op)->tp_name, Py_TYPE(state)->tp_name);
@@ -170,13 +180,26 @@ static PyObject *output_setstate(PyObject *op, PyObject *state) {
     Py_RETURN_NONE;
 }
 
-// As OrderedDict.copy: the items, not the plain attributes.
+// As OrderedDict.copy: the items, not the plain attributes. Overrides of the constructor and of `[]` have a say.
 static PyObject *output_copy(PyObject *op, PyObject *) {
     OutputObject *self = as_output(op);
     const Locked locked(op);
-    Ref made(dict_new(Py_TYPE(op)));
+    const ClassLayout *layout = current_layout(self);
+    if (!layout) {
+        return nullptr;
+    }
+    const bool plain_items = layout->plain_items && layout->plain_copy;
+    Ref type = Ref::borrow(as_object(Py_TYPE(op)));
+    Ref made(layout->compiled_init ? dict_new(Py_TYPE(op)) : PyObject_CallNoArgs(type.get()));
     Ref items(made ? items_as_dict(self) : nullptr);
-    return items && set_items(as_output(made.get()), items.get()) == 0 ? made.release() : nullptr;
+    if (!items || (plain_items && is_output(made.get()))) {
+        return items && set_items(as_output(made.get()), items.get()) == 0 ? made.release() : nullptr;
+    }
+    const int done = for_each_item(items.get(), [&](PyObject *key, PyObject *) {
+        Ref value(PyObject_GetItem(op, key));
+        return value ? PyObject_SetItem(made.get(), key, value.get()) : -1;
+    });
+    return done < 0 ? nullptr : made.release();
 }
 
 // What the module copy does with a class that has no __copy__ or __deepcopy__. memo: None for a shallow copy.
@@ -214,7 +237,7 @@ static PyObject *copy_or_deepcopy(PyObject *op, PyObject *memo) {
         return nullptr;
     }
     PyErr_Clear();
-    if (reducer || !layout->plain_reduce) {
+    if (reducer || !layout->plain_copy) {
         return copy_by_reduce(op, memo, reducer.get(), copy.get());
     }
     Ref items(items_as_dict(self)), attributes(items ? copy_of_attributes(self) : nullptr);
@@ -237,14 +260,29 @@ static PyObject *copy_or_deepcopy(PyObject *op, PyObject *memo) {
     return filled ? made.release() : nullptr;
 }
 
-static PyObject *output_dunder_copy(PyObject *op, PyObject *) { return copy_or_deepcopy(op, Py_None); }
+static PyObject *output_dunder_copy(PyObject *op, PyObject *args) {
+    if (!PyArg_UnpackTuple(args, "__copy__", 0, 0)) {
+        return nullptr;
+    }
+    PyObject *copy = call_behind(op, "__copy__", args);
+    return copy || PyErr_Occurred() ? copy : copy_or_deepcopy(op, Py_None);
+}
+
+static PyObject *output_dunder_deepcopy(PyObject *op, PyObject *args) {
+    PyObject *memo;
+    if (!PyArg_UnpackTuple(args, "__deepcopy__", 1, 1, &memo)) {
+        return nullptr;
+    }
+    PyObject *copy = call_behind(op, "__deepcopy__", args);
+    return copy || PyErr_Occurred() ? copy : copy_or_deepcopy(op, memo);
+}
 
 PyMethodDef copy_methods[] = {
     {"copy", output_copy, METH_NOARGS, "copy($self, /)\n--\n\nA new output of the same class with the same items."},
-    {"__copy__", output_dunder_copy, METH_NOARGS, "For copy.copy: a new output with the same items and attributes."},
-    {"__deepcopy__", copy_or_deepcopy, METH_O, "For copy.deepcopy: a new output of deep copies."},
+    {"__copy__", output_dunder_copy, METH_VARARGS, "For copy.copy: a new output with the same items and attributes."},
+    {"__deepcopy__", output_dunder_deepcopy, METH_VARARGS, "For copy.deepcopy: a new output of deep copies."},
     {"__reduce__", output_reduce, METH_NOARGS, "For pickle and copy: how to make it again, here or with the original."},
-    {"__setstate__", output_setstate, METH_O, "Take an instance dict."},
+    {"__setstate__", output_setstate, METH_VARARGS, "Take an instance dict."},
     {nullptr, nullptr, 0, nullptr},
 };
 

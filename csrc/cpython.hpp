@@ -31,11 +31,13 @@ constexpr bool uses_free_lists = false;
 constexpr bool uses_free_lists = true;
 #endif
 
-// Keeps slow paths out of line, so that the fast path spills no registers.
+// Keeps slow paths out of line, so that the fast path spills no registers; and short ones in line, however many call.
 #if defined(_MSC_VER)
 #define FASTOUTPUTS_OUT_OF_LINE __declspec(noinline)
+#define FASTOUTPUTS_INLINE __forceinline
 #else
 #define FASTOUTPUTS_OUT_OF_LINE __attribute__((noinline))
+#define FASTOUTPUTS_INLINE inline __attribute__((always_inline))
 #endif
 
 // Initial-exec, where there is such a thing, keeps the read of a thread-local to one instruction.

@@ -87,13 +87,13 @@ static int set_pair(OutputObject *self, PyObject *key, PyObject *value) {
     return value == Py_None ? 0 : set_item(self, key, value);
 }
 
-// Fills the fields from a first field that is a dict or yields pairs; leaves any other as it is.
-// Called when the first field is the only one that is there.
-static int unpack_first(OutputObject *self) {
+// Fills the fields from first, what the first field reads as, if it is a dict or yields pairs. Called when the first
+// field is the only one that is there. 1 if it has stored something; 0: it leaves all as it is; -1: error.
+static int unpack_first(OutputObject *self, PyObject *value) {
     const Locked locked(self);
     const ClassLayout *layout = layout_of(self);
     Ref held = hold(layout);  // over all that the first field may do
-    Ref first = Ref::borrow(value_at(self, layout->place[0].offset));
+    Ref first = Ref::borrow(value);
     PyTypeObject *type = Py_TYPE(first.get());
     if (!layout->unpacks_pairs && !PyDict_Check(first.get())) {
         return 0;
@@ -121,19 +121,19 @@ static int unpack_first(OutputObject *self) {
     for (bool at_start = true;; at_start = false) {
         Ref element(PyIter_Next(iterator.get()));
         if (!element) {
-            return PyErr_Occurred() ? -1 : 0;
+            return PyErr_Occurred() ? -1 : 1;
         }
         if (!is_pair(element.get())) {
             if (at_start) {
-                return set_item(self, layout->place[0].name, first.get());
+                return set_item(self, layout->place[0].name, first.get()) < 0 ? -1 : 1;
             }
             PyErr_Format(PyExc_ValueError, "Cannot set key/value for %S. It needs to be a tuple (key, value).",
                          element.get());
             return -1;
         }
         Ref key = Ref::borrow(PySequence_Fast_GET_ITEM(element.get(), 0));
-        Ref value = Ref::borrow(PySequence_Fast_GET_ITEM(element.get(), 1));
-        if (set_pair(self, key.get(), value.get()) < 0) {
+        Ref pair_value = Ref::borrow(PySequence_Fast_GET_ITEM(element.get(), 1));
+        if (set_pair(self, key.get(), pair_value.get()) < 0) {
             return -1;
         }
     }
@@ -151,6 +151,16 @@ static bool only_first_is_present(const OutputObject *self, const ClassLayout *l
     return true;
 }
 
+// A class that reads or sets items in its own way has each present one set by that, as the original does.
+static int set_each_item(OutputObject *self, PyObject *first, bool is_alone) {
+    Ref items(items_as_dict(self));
+    if (items && is_alone && PyDict_SetItem(items.get(), layout_of(self)->place[0].name, first) < 0) {
+        return -1;
+    }
+    auto set = [=](PyObject *key, PyObject *value) { return PyObject_SetItem(as_object(self), key, value); };
+    return items ? for_each_item(items.get(), set) : -1;
+}
+
 // __post_init__, which a generated __init__ calls last and an override may call by super().
 PyObject *output_post_init(PyObject *op, PyObject *) {
     OutputObject *self = as_output(op);
@@ -162,7 +172,17 @@ PyObject *output_post_init(PyObject *op, PyObject *) {
     if (layout->count == 0) {
         return PyErr_Format(PyExc_ValueError, "%s has no fields.", Py_TYPE(op)->tp_name);
     }
-    if (only_first_is_present(self, layout) && unpack_first(self) < 0) {
+    const bool is_alone = only_first_is_present(self, layout);
+    const bool reads_plainly = Py_TYPE(op)->tp_getattro == PyObject_GenericGetAttr;
+    Ref name = Ref::borrow(layout->place[0].name);
+    Ref first =
+        reads_plainly ? Ref::borrow(value_at(self, layout->place[0].offset)) : Ref(PyObject_GetAttr(op, name.get()));
+    const int stored = !first ? -1 : is_alone ? unpack_first(self, first.get()) : 0;
+    if (stored < 0) {
+        return nullptr;
+    }
+    const bool is_plain = reads_plainly && Py_TYPE(op)->tp_as_mapping->mp_ass_subscript == output_ass_subscript;
+    if (stored == 0 && !is_plain && set_each_item(self, first.get(), is_alone) < 0) {
         return nullptr;
     }
     Py_RETURN_NONE;
@@ -240,7 +260,7 @@ static PyObject *assemble(PyTypeObject *type, const ClassLayout *layout, PyObjec
     add_none_references(layout->field_slots - count);
     self->inner_dict = layout->fills_inner_dict && !slots_only ? InnerDict::filled : InnerDict::unused;
     const bool is_whole =
-        (!only_first_is_present(self, layout) || unpack_first(self) == 0) &&
+        (!only_first_is_present(self, layout) || unpack_first(self, value_at(self, layout->place[0].offset)) >= 0) &&
         (self->inner_dict != InnerDict::filled || inner_size(self) || fill_inner_dict(self, layout) == 0);
     if (!is_whole) {
         Py_DECREF(self);

@@ -90,7 +90,8 @@ bool is_frozen(py::handle cls) {
 
 // Whether output_vectorcall does exactly what calling the class would do.
 bool has_compiled_init(PyTypeObject *type, const ClassLayout *layout, bool stores_plainly) {
-    if (type->tp_new != PyDict_Type.tp_new || !is_inherited_from_base(type, "__post_init__") ||
+    if (type->tp_new != PyDict_Type.tp_new ||
+        !are_inherited_from_base(type, {"__post_init__", "__setitem__", "__getattribute__"}) ||
         Py_TYPE(type)->tp_call != PyType_Type.tp_call || layout->count == 0 || layout->count > most_bound) {
         return false;
     }

@@ -24,8 +24,8 @@ PyObject *new_layout() {
     layout->ob_base = header;
     layout->buckets.assign(1, Bucket{nullptr, -1, 0});
     layout->table = layout->buckets.data();
-    layout->fills_inner_dict = layout->plain_to_tuple = layout->plain_items = true;
-    layout->plain_reduce = layout->unpacks_pairs = true;
+    layout->fills_inner_dict = layout->unpacks_pairs = true;
+    layout->plain_to_tuple = layout->plain_lookup = layout->plain_items = layout->plain_copy = true;
     PyObject_GC_Track(as_object(layout));
     return as_object(layout);
 }

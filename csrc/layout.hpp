@@ -72,8 +72,10 @@ struct ClassLayout {
     Shared<bool> fills_defaults;  // some absent parameter means more than None
     Shared<bool> takes_all_fields;  // every field is a parameter
     Shared<bool> plain_to_tuple;  // to_tuple is ours
-    Shared<bool> plain_items;  // keys and __getitem__ are ours: to_tuple may read the slots
-    Shared<bool> plain_reduce;  // the methods that pickle and copy ask a class for are ours
+    Shared<bool> plain_items;  // items, keys and __getitem__ are ours: to_tuple may read the slots
+    Shared<bool> plain_lookup;  // items is ours: __getitem__ may
+    Shared<bool> plain_copy;  // the methods that pickle and copy ask a class for are ours
+    Shared<bool> has_methods_behind;  // a class behind ModelOutput has some that super() reaches in the original
     Shared<bool> own_setattr;  // a __setattr__ of the user's, frozen dataclasses aside
 };
 

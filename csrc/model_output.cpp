@@ -96,8 +96,12 @@ int prepare_model_output(PyObject *module) {
                         Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC | dict_flag, slots};
     Ref bases(PyTuple_Pack(1, &PyDict_Type));
     model_output = bases ? reinterpret_cast<PyTypeObject *>(PyType_FromSpecWithBases(&spec, bases.get())) : nullptr;
-    if (!model_output || add_methods(own_methods) < 0 || add_methods(access_methods) < 0 ||
-        add_methods(view_methods) < 0 || add_methods(copy_methods) < 0) {
+    if (!model_output) {
+        return -1;
+    }
+    note_compiled_slots();
+    if (add_methods(own_methods) < 0 || add_methods(access_methods) < 0 || add_methods(view_methods) < 0 ||
+        add_methods(copy_methods) < 0) {
         return -1;
     }
     private_slot(model_output) = Py_NewRef(as_object(no_fields));

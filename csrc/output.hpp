@@ -61,11 +61,15 @@ inline const ClassLayout *layout_of(const OutputObject *self) {
 
 // The layout with its facts about overrides brought up to date. NULL: error.
 const ClassLayout *updated_layout(OutputObject *self);
-inline const ClassLayout *current_layout(OutputObject *self) {
+FASTOUTPUTS_INLINE const ClassLayout *current_layout(OutputObject *self) {
     PyTypeObject *type = Py_TYPE(as_object(self));
     const ClassLayout *layout = layout_of(self);
     return is_current(layout, type) ? layout : updated_layout(self);
 }
+
+// Calls the method of that name of a class behind ModelOutput, if there is one: its result, or NULL with an error.
+// Where there is none, NULL without.
+PyObject *call_behind(PyObject *op, const char *name, PyObject *args);
 
 // Over code that may change the class of an output: a reference that keeps its layout.
 inline Ref hold(const ClassLayout *layout) { return Ref::borrow(as_object(const_cast<ClassLayout *>(layout))); }

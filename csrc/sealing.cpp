@@ -85,12 +85,16 @@ static void remember(PyTypeObject *type, ClassLayout *layout, unsigned int versi
 }
 
 static void read_overrides(PyTypeObject *type, ClassLayout *layout) {
+    layout->has_methods_behind = has_methods_behind(type);
     layout->fills_inner_dict = lookup(type, mirror_dict_key) != Py_False;
     layout->unpacks_pairs = is_on(type, "__fastoutputs_unpacks_pairs__");
     layout->plain_to_tuple = is_plain(type, layout, "to_tuple");
-    layout->plain_items = is_plain(type, layout, "keys") && is_plain(type, layout, "__getitem__");
-    layout->plain_reduce =
-        are_inherited_from_base(type, {"__reduce_ex__", "__reduce__", "__getstate__", "__setstate__"});
+    layout->plain_lookup = is_plain(type, layout, "items");
+    layout->plain_items =
+        layout->plain_lookup && is_plain(type, layout, "keys") && is_plain(type, layout, "__getitem__");
+    layout->plain_copy =
+        layout->plain_lookup &&
+        are_inherited_from_base(type, {"__reduce_ex__", "__reduce__", "__getstate__", "__setstate__", "__setitem__"});
 }
 
 static ClassLayout *seal_or_throw(PyTypeObject *type) {
@@ -116,8 +120,8 @@ static ClassLayout *seal_or_throw(PyTypeObject *type) {
                    " is not a dataclass. This is a subclass of ModelOutput and so must use the @dataclass decorator.");
     }
     read_fields(type, layout, is_dataclass);
-    const bool stores_plainly =
-        is_inherited_from_base(type, "__setattr__") && is_inherited_from_base(type, "__delattr__");
+    const bool stores_plainly = are_inherited_from_base(type, {"__setattr__", "__delattr__"}) &&
+                                !lookup_behind(type, "__setattr__") && !lookup_behind(type, "__delattr__");
     install_fields(type, layout, stores_plainly);
     for (int rounds = 0; read_aliases(type, layout); rounds++) {
         // To change the class ran Python code, and so another thread may have declared others.
@@ -177,6 +181,16 @@ static void restore_inherited_defaults(PyTypeObject *type, const py::dict &annot
     }
 }
 
+// A plain class before ModelOutput brings the __dict__ of any object, which knows no fields. (type refuses to set it.)
+static void restore_vars(PyTypeObject *type) {
+    const py::object name = owned(PyUnicode_InternFromString("__dict__"));
+    PyObject *ours = own_attribute(model_output, name.ptr()), *found = lookup(type, name.ptr());
+    if (found != ours && Py_IS_TYPE(found, &PyGetSetDescr_Type)) {
+        is_yes(PyDict_SetItem(own_dict(type), name.ptr(), ours));
+        PyType_Modified(type);
+    }
+}
+
 static PyObject *prepare_or_throw(PyTypeObject *type, PyObject *args, const py::dict &kwargs) {
     py::handle cls(as_object(type));
     if (!type->tp_mro) {
@@ -184,6 +198,7 @@ static PyObject *prepare_or_throw(PyTypeObject *type, PyObject *args, const py::
     }
     const py::dict annotations = own_annotations(type);
     lay_out(type, annotations);
+    restore_vars(type);
     if (kwargs.contains("mirror_dict")) {
         py::object mirror = kwargs.attr("pop")("mirror_dict");
         if (!PyBool_Check(mirror.ptr())) {

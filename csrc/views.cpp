@@ -179,6 +179,12 @@ static PyObject *reversed_iter(PyObject *iterable) {
 }
 static PyObject *reversed_method(PyObject *op, PyObject *) { return reversed_iter(op); }
 
+// As OrderedDict's: an __iter__ of the class's own has no say.
+static PyObject *output_reversed(PyObject *op, PyObject *) {
+    Ref keys(output_iter(op));
+    return keys ? reversed_iter(keys.get()) : nullptr;
+}
+
 static PyObject *view_repr(PyObject *op) {
     int seen = Py_ReprEnter(op);
     if (seen != 0) {
@@ -278,7 +284,7 @@ PyMethodDef view_methods[] = {
     {"keys", output_keys, METH_NOARGS, "keys($self, /)\n--\n\nA live view of the present keys, in declared order."},
     {"values", output_values, METH_NOARGS, "values($self, /)\n--\n\nA live view of the values that are not None."},
     {"items", output_items, METH_NOARGS, "items($self, /)\n--\n\nA live view of the present (key, value) pairs."},
-    {"__reversed__", reversed_method, METH_NOARGS, "The present keys, last first."},
+    {"__reversed__", output_reversed, METH_NOARGS, "The present keys, last first."},
     {nullptr, nullptr, 0, nullptr},
 };
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fastoutputs import ModelOutput
-from fastoutputs.display import html, rich_repr, summary
+from fastoutputs.display import repr_html, rich_repr, summary
 
 
 @dataclass
@@ -170,13 +170,13 @@ class HostileList(list):
 )
 def test_hostile_values_do_not_raise(make, text):
     assert texts(value=make()) == [text]
-    assert text in html(Out(logits=make()))  # the container itself looks at a first field
+    assert text in repr_html(Out(logits=make()))  # the container itself looks at a first field
 
 
 def test_html_is_escaped():
     out = Out(loss="<b>&", logits=Out(loss=(Array(1),)))
     out["<script>"] = 1
-    page = html(out)
+    page = repr_html(out)
     assert "<b>" not in page and "<script>" not in page
     assert "&lt;script&gt;" in page and "&#x27;&lt;b&gt;&amp;&#x27;" in page
     assert page.count("<tr>") == page.count("</tr>") == 4

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 from .model_output import ModelOutput
 
 T = TypeVar("T")
-__all__ = ["html", "rich_repr", "summary"]
+__all__ = ["repr_html", "rich_repr", "summary"]
 
 _WIDTH = 100  # of a description; longer ones are cut
 _ITEMS = 256  # of a sequence that are looked at
@@ -42,7 +42,7 @@ def summary(output: ModelOutput) -> str:
     return "\n".join([_title(output), *lines])
 
 
-def html(output: ModelOutput) -> str:
+def repr_html(output: ModelOutput) -> str:
     """The summary as a small HTML table, escaped."""
     rows = "".join(
         f'<tr><th style="text-align:left;padding-left:{row.depth}em">{escape(row.name)}</th>'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from typing import Any
 
 try:
@@ -98,35 +99,23 @@ def slots_only(enabled: bool = True) -> Generator[None, None, None]:
         set_slots_only(before)
 
 
-def _summary(self: ModelOutput) -> str:
-    """Name, dtype, shape and device of each present field, a line each."""
-    from . import display
+def _display_method(name: str, doc: str) -> Callable[[ModelOutput], Any]:
+    def method(self: ModelOutput) -> Any:
+        theirs = getattr(super(ModelOutput, self), name, None)  # of a mixin behind ModelOutput
+        if theirs is not None:
+            return theirs()
+        return getattr(import_module(".display", __package__), name.strip("_"))(self)
 
-    return display.summary(self)
-
-
-def _repr_html(self: ModelOutput) -> str:
-    """The summary as a small table, for notebooks."""
-    from . import display
-
-    return display.html(self)
-
-
-def _rich_repr(self: ModelOutput) -> Iterator[Any]:
-    """The present fields, for rich's pretty printer."""
-    from . import display
-
-    return display.rich_repr(self)
+    method.__name__, method.__qualname__, method.__doc__ = name, f"ModelOutput.{name}", doc
+    return method
 
 
 twins.put_in_class()
 
 # Set here, not in C++: display code is Python, and is loaded when first asked for.
-for _name, _method in (
-    ("summary", _summary),
-    ("_repr_html_", _repr_html),
-    ("__rich_repr__", _rich_repr),
+for _name, _doc in (
+    ("summary", "Name, dtype, shape and device of each present field, a line each."),
+    ("_repr_html_", "The summary as a small table, for notebooks."),
+    ("__rich_repr__", "The present fields, for rich's pretty printer."),
 ):
-    _method.__name__ = _name
-    _method.__qualname__ = f"ModelOutput.{_name}"
-    setattr(ModelOutput, _name, _method)
+    setattr(ModelOutput, _name, _display_method(_name, _doc))

@@ -62,8 +62,8 @@ class _Registration:
 
 
 def items_of(output: ModelOutput) -> tuple[list[Any], list[str]]:
-    """The present values, and their keys: the structure."""
-    return list(output.values()), list(output)
+    """The present values, and their keys: the structure. Overrides of `keys` and `values` have a say."""
+    return list(output.values()), list(output.keys())
 
 
 def from_items(cls: type[Output], values: Iterable[Any], names: Iterable[str]) -> Output:

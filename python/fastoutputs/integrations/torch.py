@@ -22,7 +22,8 @@ __all__ = ["register", "register_all"]
 
 
 def _flatten_with_keys(output: ModelOutput) -> tuple[list[tuple[Any, Any]], list[str]]:
-    return [(pytree.MappingKey(name), value) for name, value in output.items()], list(output)
+    values, names = items_of(output)
+    return [(pytree.MappingKey(name), value) for name, value in zip(names, values)], names
 
 
 def serialized_name(cls: type) -> str:
