@@ -59,6 +59,10 @@ Names expected_fields(PyTypeObject *type, const py::dict &annotations) {
     return names;
 }
 
+bool is_missing(py::handle value) {
+    return py::type::handle_of(value).is(py::type::handle_of(py::module_::import("dataclasses").attr("MISSING")));
+}
+
 std::vector<DeclaredField> declared_fields(PyTypeObject *type) {
     std::vector<DeclaredField> found;
     for (py::handle field : py::module_::import("dataclasses").attr("fields")(py::handle(as_object(type)))) {

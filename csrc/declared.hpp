@@ -23,4 +23,7 @@ struct DeclaredField {
 
 std::vector<DeclaredField> declared_fields(PyTypeObject *type);
 
+// Whether a default or factory is MISSING. A pickle by value brings another instance of it.
+bool is_missing(py::handle value);
+
 }  // namespace fastoutputs

@@ -122,7 +122,8 @@ bool has_compiled_init(PyTypeObject *type, const ClassLayout *layout, bool store
     // A default that was inherited, or taken from another class, may be another than the field declares.
     const py::object init = without_known_wrapper(found.value, "__init__");
     const py::object by_position = init.attr("__defaults__"), by_keyword = init.attr("__kwdefaults__");
-    const py::object of_factory = attribute_or_none(py::module_::import("dataclasses"), "_HAS_DEFAULT_FACTORY");
+    const py::object of_factory =  // as MISSING, it may be another instance
+        py::type::of(attribute_or_none(py::module_::import("dataclasses"), "_HAS_DEFAULT_FACTORY"));
     const std::size_t required = positional - (by_position.is_none() ? 0 : py::len(by_position));
     for (std::size_t i = 0; i < parameters.size(); i++) {
         const py::handle name(layout->place[parameters[i]].name);
@@ -133,7 +134,8 @@ bool has_compiled_init(PyTypeObject *type, const ClassLayout *layout, bool store
             given = by_keyword[name];
         }
         const Field &field = layout->fields[static_cast<std::size_t>(parameters[i])];
-        const bool is_default = field.factory ? given.is(of_factory) : given.ptr() == field.initial;
+        const bool is_default = field.factory ? given && py::type::handle_of(given).is(of_factory)
+                                              : given.ptr() == field.initial;
         if (!same_name(names[i + 1], name.ptr()) || !is_default) {
             return false;
         }

@@ -160,8 +160,8 @@ static void take_fields(PyTypeObject *type, ClassLayout *layout, const std::vect
     layout->is_sealed = true;
 }
 
-static PyObject *owned_unless_missing(const py::object &value, const py::handle &missing) {
-    return value.is(missing) ? nullptr : Py_NewRef(value.ptr());
+static PyObject *owned_unless_missing(const py::object &value) {
+    return is_missing(value) ? nullptr : Py_NewRef(value.ptr());
 }
 
 void read_fields(PyTypeObject *type, ClassLayout *layout, bool is_dataclass) {
@@ -175,8 +175,11 @@ void read_fields(PyTypeObject *type, ClassLayout *layout, bool is_dataclass) {
     if (declared.size() != layout->fields.size()) {
         type_changed(type);
     }
-    const py::object missing = py::module_::import("dataclasses").attr("MISSING");
-    std::vector<Ref> replaced(2 * declared.size());
+    std::vector<Ref> replaced;
+    for (const DeclaredField &field : declared) {  // asked for first, as it may run code
+        replaced.emplace_back(owned_unless_missing(field.initial));
+        replaced.emplace_back(owned_unless_missing(field.factory));
+    }
     std::vector<Py_ssize_t> positional;
     bool fills_defaults = false, takes_all_fields = true;
     for (std::size_t i = 0; i < declared.size(); i++) {
@@ -189,8 +192,8 @@ void read_fields(PyTypeObject *type, ClassLayout *layout, bool is_dataclass) {
     }
     for (std::size_t i = 0; i < declared.size(); i++) {
         Field &field = layout->fields[i];
-        replaced[2 * i] = Ref(std::exchange(field.initial, owned_unless_missing(declared[i].initial, missing)));
-        replaced[2 * i + 1] = Ref(std::exchange(field.factory, owned_unless_missing(declared[i].factory, missing)));
+        replaced[2 * i] = Ref(std::exchange(field.initial, replaced[2 * i].release()));
+        replaced[2 * i + 1] = Ref(std::exchange(field.factory, replaced[2 * i + 1].release()));
         field.is_parameter = declared[i].is_parameter;
         fills_defaults |= field.initial != Py_None;
         takes_all_fields &= field.is_parameter;

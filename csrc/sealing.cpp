@@ -151,11 +151,38 @@ const ClassLayout *updated_layout(OutputObject *self) {
 
 // --- __init_subclass__ ---------------------------------------------------------------------------
 
+// The default of a field of the class, which may be MISSING; NULL: there is no such field.
+static py::object declared_default(PyTypeObject *type, const py::object &name) {
+    const py::object fields = attribute_or_none(as_object(type), "__dataclass_fields__");
+    if (fields.is_none() || !fields.contains(name)) {
+        return {};
+    }
+    return fields[name].attr("default");
+}
+
+// The dict of a used class may become the body of another. It has descriptors where the defaults were.
+static void restore_own_defaults(PyTypeObject *type) {
+    const py::object own = owned(PyDict_Copy(own_dict(type)));
+    const int done = for_each_item(own.ptr(), [=](PyObject *name, PyObject *value) {
+        if (!definition_of(value)) {
+            return 0;
+        }
+        PyTypeObject *owner = PyDescr_TYPE(value);
+        if (owner != type && PyType_IsSubtype(owner, model_output)) {
+            const py::object initial = declared_default(owner, py::reinterpret_borrow<py::object>(name));
+            if (initial) {
+                set_on(type, name, is_missing(initial) ? nullptr : initial.ptr());
+            }
+        }
+        return 0;
+    });
+    is_yes(done);
+}
+
 // @dataclass takes the default of a field that is declared again, without one, from the class's
 // attribute of that name. A sealed base has a descriptor there, so the base's default is put back first. It may also
 // have the property of an alias there, which is no default at all.
 static void restore_inherited_defaults(PyTypeObject *type, const py::dict &annotations) {
-    py::handle cls(as_object(type));
     const py::handle own(own_dict(type));
     for (auto [key, annotation] : annotations) {
         const auto name = py::reinterpret_borrow<py::object>(key);
@@ -167,17 +194,14 @@ static void restore_inherited_defaults(PyTypeObject *type, const py::dict &annot
         if (!attribute || !(is_alias || definition_of(attribute))) {
             continue;
         }
-        py::module_ dataclasses = py::module_::import("dataclasses");
-        if (is_alias) {
-            cls.attr(py::str(name)) = dataclasses.attr("field")();
+        py::object initial = is_alias ? py::none() : declared_default(type, name);
+        if (!initial) {
             continue;
         }
-        py::object fields = attribute_or_none(cls, "__dataclass_fields__");
-        if (fields.is_none() || !fields.contains(name)) {
-            continue;
+        if (is_alias || is_missing(initial)) {
+            initial = py::module_::import("dataclasses").attr("field")();
         }
-        py::object initial = fields[name].attr("default");
-        cls.attr(py::str(name)) = initial.is(dataclasses.attr("MISSING")) ? dataclasses.attr("field")() : initial;
+        set_on(type, name.ptr(), initial.ptr());
     }
 }
 
@@ -199,6 +223,7 @@ static PyObject *prepare_or_throw(PyTypeObject *type, PyObject *args, const py::
     const py::dict annotations = own_annotations(type);
     lay_out(type, annotations);
     restore_vars(type);
+    restore_own_defaults(type);
     if (kwargs.contains("mirror_dict")) {
         py::object mirror = kwargs.attr("pop")("mirror_dict");
         if (!PyBool_Check(mirror.ptr())) {

@@ -4,6 +4,8 @@ Public names only; see `ModelOutput` for the container, `fastoutputs.modeling_ou
 classes that PyTorch models return, `install` to make transformers use them.
 """
 
+import copyreg
+import types
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -45,3 +47,22 @@ when_imported(
     "torch._dynamo",
     lambda _: import_module(".integrations.dynamo", __name__).register(),
 )
+
+
+def _reduce_descriptor(descriptor: Any) -> Any:
+    return import_module(".integrations.by_value", __name__).reduce_descriptor(descriptor)
+
+
+for _descriptor in (types.MemberDescriptorType, types.GetSetDescriptorType):
+    copyreg.pickle(_descriptor, _reduce_descriptor)
+for _pickler in (
+    "cloudpickle.cloudpickle",
+    "joblib.externals.cloudpickle.cloudpickle",
+    "ray.cloudpickle.cloudpickle",
+    "pyspark.cloudpickle.cloudpickle",
+    "dill._dill",
+):
+    when_imported(
+        _pickler,
+        lambda module: import_module(".integrations.by_value", __name__).register(module),
+    )

@@ -13,7 +13,7 @@ from typing import Any
 from . import _core
 from ._core import ModelOutput
 
-__all__ = ["alias_used"]
+__all__ = ["alias_used", "without_aliases"]
 
 
 def alias_used(cls: type[ModelOutput], alias: str) -> None:
@@ -55,6 +55,15 @@ def _init(generated: Callable[..., None], renamed: dict[str, str]) -> Callable[.
         generated(self, *args, **kwargs, **taken)
 
     return __init__
+
+
+_WRAPPER = _init(_property, {}).__code__
+
+
+def without_aliases(method: Any) -> Any:
+    """What the wrapper of a generated ``__init__`` wraps; anything else as it is."""
+    is_wrapper = getattr(method, "__code__", None) is _WRAPPER
+    return method.__wrapped__ if is_wrapper else method
 
 
 _core.set_alias_functions(_property, _init)

@@ -9,13 +9,13 @@ instances are laid out differently. So its body is taken from it and a second cl
 from __future__ import annotations
 
 import dataclasses
-import sys
 import types
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
 from .._core import is_alias_property
+from ..declared import is_descriptor, own_annotations
 
 __all__ = ["Methods", "rebuild"]
 
@@ -31,14 +31,6 @@ _NOT_COPIED = {
     "__static_attributes__",
     "__firstlineno__",
 }
-
-
-def _own_annotations(cls: type) -> dict[str, Any]:
-    if sys.version_info >= (3, 14):
-        import annotationlib
-
-        return dict(annotationlib.get_annotations(cls, format=annotationlib.Format.FORWARDREF))
-    return dict(vars(cls).get("__annotations__", {}))
 
 
 def _is_generated(value: Any) -> bool:
@@ -145,7 +137,7 @@ def rebuild(cls: type, bases: tuple[type, ...], without: type = type) -> type:
     decorator = _decorator(cls)
     methods = Methods(cls)
     fields: dict[str, dataclasses.Field[Any]] = getattr(cls, "__dataclass_fields__", {})
-    annotations = _own_annotations(cls)
+    annotations = own_annotations(cls)
     slots = own.get("__slots__", ())
     left_out = {*_NOT_COPIED, *((slots,) if isinstance(slots, str) else slots)}
     left_out.update(name for name, value in own.items() if is_alias_property(value))
@@ -164,13 +156,10 @@ def rebuild(cls: type, bases: tuple[type, ...], without: type = type) -> type:
         declared = _as_declared(field) if name in annotations else dataclasses.MISSING
         if declared is not dataclasses.MISSING:
             body[name] = declared
-        elif name in body and _is_slot(body[name]):
+        elif name in body and is_descriptor(body[name]):
             del body[name]  # the compiled container's own descriptor of the field
     metaclass = {} if type(cls) in (type, without) else {"metaclass": type(cls)}
     new = types.new_class(cls.__name__, bases, metaclass, lambda namespace: namespace.update(body))
     methods.belong_to(new)
     return decorator(new) if decorator is not None else new
 
-
-def _is_slot(value: Any) -> bool:
-    return isinstance(value, (types.MemberDescriptorType, types.GetSetDescriptorType))

@@ -1,0 +1,80 @@
+"""Picklers that write a class by value, as its dict: they find a class as it was declared, used or not.
+
+cloudpickle, which joblib, Ray and PySpark have copies of, and dill do so with classes of ``__main__``, of a
+notebook or of a function. The first use of a class puts descriptors in the place of its defaults, which
+they cannot write, and which would make another fingerprint of the same class. In each, one private function
+gives the dict of a class; for output classes it starts from `as_declared`. Any pickler that we do not know writes a
+descriptor as the default of its field, by ``copyreg``.
+"""
+
+# Classes and values here are anyone's, so their types are not known.
+# pyright: basic
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+from ..declared import as_declared
+from ..model_output import ModelOutput
+
+__all__ = ["reduce_descriptor", "register"]
+
+
+class _Declared:
+    """A class, as far as a pickler reads its dict and those of its bases."""
+
+    __slots__ = ("_cls",)
+
+    def __init__(self, cls: type) -> None:
+        self._cls = cls
+
+    @property
+    def __dict__(self) -> Any:
+        return as_declared(self._cls) if issubclass(self._cls, ModelOutput) else vars(self._cls)
+
+    @property
+    def __bases__(self) -> tuple[_Declared, ...]:
+        return tuple(map(_Declared, self._cls.__bases__))
+
+
+def _replace(module: ModuleType, name: str, wrap: Callable[[Any], Any]) -> None:
+    known = getattr(module, name, None)
+    if known is not None:  # else there is copyreg
+        setattr(module, name, functools.wraps(known)(wrap(known)))
+
+
+def register(module: ModuleType) -> None:
+    """Have a pickler, cloudpickle or dill, write output classes as they were declared."""
+
+    def for_cloudpickle(known: Any) -> Any:
+        return lambda cls: known(_Declared(cls) if issubclass(cls, ModelOutput) else cls)
+
+    def for_dill(known: Any) -> Any:
+        def dict_of(cls: type, own: dict[str, Any], *args: Any) -> Any:
+            return known(cls, as_declared(cls) if issubclass(cls, ModelOutput) else own, *args)
+
+        return dict_of
+
+    _replace(module, "_extract_class_dict", for_cloudpickle)
+    _replace(module, "_get_typedict_type", for_dill)
+
+
+def _value(default: Any) -> Any:
+    return default
+
+
+def _missing() -> Any:
+    return dataclasses.MISSING
+
+
+def reduce_descriptor(descriptor: Any) -> Any:
+    """For ``copyreg``: a field's descriptor is written as the default that it replaced."""
+    cls, name = descriptor.__objclass__, descriptor.__name__
+    if issubclass(cls, ModelOutput) and vars(cls).get(name) is descriptor:
+        declared = as_declared(cls).get(name, dataclasses.MISSING)
+        if declared is not descriptor:
+            return (_missing, ()) if declared is dataclasses.MISSING else (_value, (declared,))
+    return descriptor.__reduce__()
