@@ -18,8 +18,7 @@ namespace fastoutputs {
 
 // --- the first field -----------------------------------------------------------------------------
 
-// Array types by the modules that define them; looked up only if the module is loaded already.
-static const char *const array_types[][2] = {
+const std::vector<std::pair<const char *, const char *>> array_types = {
     {"torch", "Tensor"}, {"numpy", "ndarray"},  {"tensorflow", "Tensor"},
     {"jax", "Array"},    {"torch.fx", "Proxy"}, {"mlx.core", "array"},
 };

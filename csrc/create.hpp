@@ -9,6 +9,9 @@ PyObject *output_vectorcall(PyObject *cls, PyObject *const *args, std::size_t na
 int output_init(PyObject *op, PyObject *args, PyObject *kwargs);
 PyObject *output_post_init(PyObject *op, PyObject *);
 
+// Array types by the modules that define them; looked up only if the module is loaded already.
+extern const std::vector<std::pair<const char *, const char *>> array_types;
+
 constexpr Py_ssize_t most_bound = 256;  // fields and arguments that the compiled constructor binds
 
 }  // namespace fastoutputs

@@ -134,8 +134,8 @@ bool has_compiled_init(PyTypeObject *type, const ClassLayout *layout, bool store
             given = by_keyword[name];
         }
         const Field &field = layout->fields[static_cast<std::size_t>(parameters[i])];
-        const bool is_default = field.factory ? given && py::type::handle_of(given).is(of_factory)
-                                              : given.ptr() == field.initial;
+        const bool is_default =
+            field.factory ? given && py::type::handle_of(given).is(of_factory) : given.ptr() == field.initial;
         if (!same_name(names[i + 1], name.ptr()) || !is_default) {
             return false;
         }

@@ -3,6 +3,7 @@
 #include <pybind11/stl.h>
 
 #include "aliases.hpp"
+#include "create.hpp"
 #include "model_output.hpp"
 #include "sealing.hpp"
 #include "slots.hpp"
@@ -155,6 +156,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
     m.def(
         "is_alias_property", [](py::handle value) { return fo::is_alias_property(value.ptr()); }, py::arg("value"),
         "Whether this is a property that was put into a class for an alias.");
+    m.attr("array_types") = py::tuple(py::cast(fo::array_types));
     m.def("build_info", &build_info, "Version, compiler and build mode, for bug reports.");
 }
 

@@ -9,8 +9,12 @@ floating dtype throughout. `fields_tf` and `fields_flax` say the same of TensorF
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any, ForwardRef, NamedTuple, get_args
+
+from .integrations.imports import when_imported
 
 if TYPE_CHECKING:
     import torch
@@ -32,13 +36,13 @@ class LazyModule:
     """A module imported when a type hint that names it is resolved; its types are `Any` without it."""
 
     def __init__(self, name: str) -> None:
-        self._name = name
+        self.name = name
 
     def __getattr__(self, attribute: str) -> Any:
         if attribute.startswith("__"):  # looking at this object, as inspect does, imports nothing
             raise AttributeError(attribute)
         try:
-            return getattr(import_module(self._name), attribute)
+            return getattr(import_module(self.name), attribute)
         except ImportError:
             return Any
 
@@ -441,27 +445,74 @@ def _without_indent(docstring: str) -> str:
     return cleandoc(docstring)
 
 
+aliases_of: dict[type, dict[str, Any]] = {}
+"""Class -> field -> alias, of each class that was documented."""
+
+
 def document(*classes: type) -> None:
     """Append each field with its type, shape and condition to the docstring of each class.
 
     As an ``Args:`` section, which is where transformers looks when it documents what a model returns.
+    The annotations themselves become plain types, which resolve in the modules of subclasses, too.
     """
     for cls in classes:
         lines = [_without_indent(cls.__doc__ or ""), "", "Args:"]
         scope = vars(sys.modules[cls.__module__])
+        aliases = aliases_of[cls] = {}
         for name, annotation in cls.__annotations__.items():
-            if isinstance(annotation, str):
-                annotation = eval(annotation, scope)
-            documented = documentation_of(annotation)
+            alias = eval(annotation, scope) if isinstance(annotation, str) else annotation
+            documented = documentation_of(alias)
             if documented is None:
                 raise TypeError(f"{cls.__name__}.{name} has no alias of the vocabulary")
-            kind = type_of(annotation).removesuffix(" | None")
+            aliases[name] = alias
+            kind = type_of(alias).removesuffix(" | None")
             shape = f" of shape `{documented.shape}`" if documented.shape else ""
             lines += [
                 f"    {name} (`{kind}`{shape}, *optional*):",
                 f"        {documented.meaning}. Returned: {documented.returned_when}.",
             ]
         cls.__doc__ = "\n".join(lines)
+    _annotate(classes)
+    for library in _libraries_of(classes):
+        # While this very thread imports it, the types stay references, which resolve all the same.
+        with suppress(RuntimeError):
+            when_imported(library, lambda _: _annotate(classes))
+
+
+def _libraries_of(classes: Iterable[type]) -> set[str]:
+    references = (get_args(alias)[0] for cls in classes for alias in aliases_of[cls].values())
+    return {library for reference in references for library in _libraries_in(reference)}
+
+
+def _libraries_in(reference: ForwardRef) -> list[str]:
+    """The libraries that a type is of."""
+    scope = vars(sys.modules[str(reference.__forward_module__)])
+    named = {name: each for name, each in scope.items() if isinstance(each, LazyModule)}
+    text = reference.__forward_arg__
+    return [each.name for name, each in named.items() if f"{name}." in text]
+
+
+def _annotate(classes: Iterable[type]) -> None:
+    """Annotate each field with its type, or with a reference to it as long as its library is not there."""
+    known: dict[int, Any] = {}
+    for cls in classes:
+        types = {}
+        for name, alias in aliases_of[cls].items():
+            reference = get_args(alias)[0]
+            if id(reference) not in known:
+                known[id(reference)] = _resolved(reference)
+            types[name] = known[id(reference)]
+            vars(cls)["__dataclass_fields__"][name].type = types[name]
+        cls.__annotations__ = types
+        if sys.version_info < (3, 14):  # later ones ask the class
+            vars(cls)["__init__"].__annotations__.update(types)
+
+
+def _resolved(reference: ForwardRef) -> Any:
+    if not all(library in sys.modules for library in _libraries_in(reference)):
+        return reference
+    scope = vars(sys.modules[str(reference.__forward_module__)])
+    return eval(reference.__forward_arg__, scope)
 
 
 def resolve_types(vocabulary: dict[str, Any]) -> None:

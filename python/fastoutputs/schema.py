@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from typing import Any
 
-from .fields import Documented, documentation_of, type_of
+from .fields import Documented, aliases_of, documentation_of, type_of
 from .model_output import ModelOutput
 
 __all__ = ["FieldSchema", "Schema", "documented_by", "schema"]
@@ -143,6 +143,8 @@ def _owner(cls: type, field: Field[Any]) -> type:
 
 def _annotation(owner: type, field: Field[Any]) -> Any:
     """The annotation, evaluated where it was written; as it stands if it cannot be."""
+    if field.name in aliases_of.get(owner, {}):
+        return aliases_of[owner][field.name]
     if not isinstance(field.type, str):
         return field.type
     module = vars(sys.modules.get(owner.__module__, object))

@@ -162,4 +162,3 @@ def rebuild(cls: type, bases: tuple[type, ...], without: type = type) -> type:
     new = types.new_class(cls.__name__, bases, metaclass, lambda namespace: namespace.update(body))
     methods.belong_to(new)
     return decorator(new) if decorator is not None else new
-

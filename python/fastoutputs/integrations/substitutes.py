@@ -29,6 +29,7 @@ def substitutes() -> dict[Callable[..., Any], Callable[..., Any]]:
     """
     storage, plain, Tensor = dict, object, torch.Tensor
     is_a, read, listed, text = isinstance, getattr, list, str
+    items_of_base, set_by_base = ModelOutput.items, ModelOutput.__setitem__
 
     @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
     def fields_of(cls: type[ModelOutput]) -> tuple[str, ...]:
@@ -116,7 +117,13 @@ def substitutes() -> dict[Callable[..., Any], Callable[..., Any]]:
 
     def get_item(self: Any, key: Any) -> Any:
         if not is_a(key, text):
-            return self.to_tuple()[key]
+            values = self.to_tuple()
+            if is_a(key, int) and not -len(values) <= key < len(values):
+                raise IndexError("tuple index out of range")  # a trace would speak of a list
+            return values[key]
+        if type(self).items is not items_of_base:
+            found = storage(self.items())
+            return found[key] if key in found else found[field_of(self, key)]
         key = key_of(self, key)
         if key not in fields_of(type(self)):
             return storage.__getitem__(self, key)
@@ -178,24 +185,30 @@ def substitutes() -> dict[Callable[..., Any], Callable[..., Any]]:
         names = fields_of(type(self))
         if not names:
             raise ValueError(f"{type(self).__name__} has no fields.")
+        if not unpack_first(self, names) and type(self).__setitem__ is not set_by_base:
+            for name, value in present(self).items():
+                self[name] = value
+
+    def unpack_first(self: Any, names: tuple[str, ...]) -> bool:
+        """Whether the first field was stored anew, or spread over the others."""
         first = read(self, names[0])
-        if first is None or is_a(first, (Tensor, text)) or is_array(first):
-            return
+        if first is None or is_a(first, (Tensor, text)) or is_array(type(first)):
+            return False
         for name in names[1:]:
             if read(self, name) is not None:
-                return
+                return False
         if not is_a(first, storage) and not unpacks_pairs(type(self)):
-            return
+            return False
         try:
             pairs = iter(first.items() if is_a(first, storage) else first)
         except TypeError:
-            return
+            return False
         setattr(self, names[0], None)
         for position, pair in enumerate(listed(pairs)):
             is_pair = is_a(pair, (tuple, list)) and len(pair) == 2 and is_a(pair[0], text)
             if not is_pair and position == 0:
-                setattr(self, names[0], first)
-                return
+                self[names[0]] = first
+                return True
             if not is_pair:
                 raise ValueError(
                     f"Cannot set key/value for {pair}. It needs to be a tuple (key, value)."
@@ -203,16 +216,21 @@ def substitutes() -> dict[Callable[..., Any], Callable[..., Any]]:
             setattr(self, pair[0], pair[1])
             if pair[1] is not None:
                 self[pair[0]] = pair[1]
+        return True
 
-    def is_array(value: Any) -> bool:
-        numpy = sys.modules.get("numpy")
-        return numpy is not None and is_a(value, numpy.ndarray)
+    @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+    def is_array(cls: type) -> bool:
+        loaded = ((sys.modules.get(module), name) for module, name in _core.array_types)
+        kinds = [getattr(module, name, None) for module, name in loaded]
+        return any(isinstance(kind, type) and issubclass(cls, kind) for kind in kinds)
 
-    def refuse(self: Any, *args: Any, **kwargs: Any) -> Any:
-        raise OutputMutationError(
-            f"{type(self).__name__} does not support this: the fields of an output are fixed; set them one "
-            "by one, to None to take one out of the views, or work on dict(output)"
-        )
+    def refuse(compiled: Callable[..., Any], *args: Any) -> Callable[..., Any]:
+        reason = _refusal(compiled, *args)
+
+        def refused(self: Any, *args: Any, **kwargs: Any) -> Any:
+            raise OutputMutationError(f"{type(self).__name__} {reason}")
+
+        return refused
 
     def alias_used(cls: Any, alias: str) -> None:
         pass  # a notice is for whoever runs the program, not for a trace of it
@@ -223,8 +241,6 @@ def substitutes() -> dict[Callable[..., Any], Callable[..., Any]]:
         twins.compiled["__setattr__"]: set_attribute,
         twins.compiled["__getitem__"]: get_item,
         twins.compiled["__setitem__"]: set_item,
-        twins.compiled["__delitem__"]: refuse,
-        twins.compiled["__ior__"]: refuse,
         twins.compiled["__len__"]: length,
         twins.compiled["__iter__"]: iterate,
         twins.compiled["__contains__"]: contains,
@@ -237,9 +253,25 @@ def substitutes() -> dict[Callable[..., Any], Callable[..., Any]]:
         ModelOutput.items: items,
         ModelOutput.get: get,
         ModelOutput.to_tuple: to_tuple,
-        ModelOutput.pop: refuse,
-        ModelOutput.popitem: refuse,
-        ModelOutput.clear: refuse,
-        ModelOutput.update: refuse,
-        ModelOutput.setdefault: refuse,
+        **{
+            compiled: refuse(compiled)
+            for compiled in (
+                ModelOutput.pop,
+                ModelOutput.popitem,
+                ModelOutput.clear,
+                ModelOutput.update,
+                ModelOutput.setdefault,
+            )
+        },
+        twins.compiled["__delitem__"]: refuse(twins.compiled["__delitem__"], "any"),
+        twins.compiled["__ior__"]: refuse(twins.compiled["__ior__"], {}),
     }
+
+
+def _refusal(compiled: Callable[..., Any], *args: Any) -> str:
+    """What a method that is always refused says, behind the name of the class."""
+    try:
+        compiled(ModelOutput(), *args)
+    except OutputMutationError as error:
+        return str(error).partition(" ")[2]
+    raise AssertionError(f"{compiled.__name__} is not refused")
