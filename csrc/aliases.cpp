@@ -136,7 +136,7 @@ static bool fit_init(PyTypeObject *type, const std::vector<DeclaredAlias> &decla
         return false;
     }
     auto init = py::reinterpret_borrow<py::object>(own);
-    const py::object generated = without_alias_wrapper(init), code = generated_code(init, "__init__");
+    const py::object generated = without_alias_wrapper(init), code = generated_code(as_object(type), init, "__init__");
     if (code.is_none()) {
         return false;
     }

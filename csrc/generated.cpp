@@ -48,9 +48,43 @@ static py::object without_known_wrapper(py::object method, const char *name) {
     return std::strcmp(name, "__init__") == 0 ? without_alias_wrapper(method) : method;
 }
 
-// The code of the generated method, or None. dataclasses makes its methods inside a function of this
-// name; before 3.11 code does not know its full name, but stands on the second line of "<string>".
-py::object generated_code(py::object method, const char *name) {
+// Before 3.11 code does not know its full name. dataclasses compiles it as the second line of "<string>", where anybody
+// may write code, a wrapper of the generated method for example. So it must also use nothing but what that does.
+static bool looks_generated(py::handle owner, const py::object &method, const py::object &code, const char *name) {
+    const auto file = code.attr("co_filename").cast<std::string>();
+    if ((file != "<string>" && file != "<dynamic-code>") ||  // the latter: by way of cloudpickle
+        code.attr("co_firstlineno").cast<int>() != 2 || code.attr("co_name").cast<std::string>() != name ||
+        py::len(method.attr("__dict__")) != 0) {
+        return false;
+    }
+    const py::object fields = attribute_or_none(owner, "__dataclass_fields__");
+    const char *const known[] = {"__class__", "__qualname__", "__post_init__", "__setattr__", "NotImplemented"};
+    for (py::handle used : py::tuple(code.attr("co_names"))) {
+        const auto text = used.cast<std::string>();
+        if (std::find(std::begin(known), std::end(known), text) == std::end(known) && !fields.contains(used)) {
+            return false;
+        }
+    }
+    for (py::handle free : py::tuple(code.attr("co_freevars"))) {
+        const auto text = free.cast<std::string>();
+        if (text.rfind("_dflt_", 0) != 0 && text != "_HAS_DEFAULT_FACTORY" && text != "MISSING" &&
+            text != "__dataclass_builtins_object__") {
+            return false;
+        }
+    }
+    const bool is_repr = std::strcmp(name, "__repr__") == 0;
+    for (py::handle constant : py::tuple(code.attr("co_consts"))) {
+        const bool is_text = PyUnicode_Check(constant.ptr());
+        if (!constant.is_none() && !(is_text && (is_repr || fields.contains(constant)))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+// The code of the method of owner if it is the generated one, or None. dataclasses makes its methods inside a function
+// of this name.
+py::object generated_code(py::handle owner, py::object method, const char *name) {
     method = without_known_wrapper(std::move(method), name);
     if (!PyFunction_Check(method.ptr())) {
         return py::none();
@@ -58,8 +92,7 @@ py::object generated_code(py::object method, const char *name) {
     py::object code = method.attr("__code__");
     const bool generated = code_has_qualname ? code.attr("co_qualname").cast<std::string>() ==
                                                    std::string("__create_fn__.<locals>.") + name
-                                             : code.attr("co_filename").cast<std::string>() == "<string>" &&
-                                                   code.attr("co_firstlineno").cast<int>() == 2;
+                                             : looks_generated(owner, method, code, name);
     return generated ? code : py::none();
 }
 
@@ -67,7 +100,7 @@ py::object generated_code(py::object method, const char *name) {
 bool is_generated_over_fields(PyTypeObject *type, const ClassLayout *layout, const char *method, const char *flag) {
     const Found found = find(type, method);
     if (!found.owner || attribute_or_none(found.owner, "__dataclass_fields__").is_none() ||
-        generated_code(found.value, method).is_none()) {
+        generated_code(found.owner, found.value, method).is_none()) {
         return false;
     }
     py::tuple declared = py::module_::import("dataclasses").attr("fields")(found.owner);
@@ -99,7 +132,7 @@ bool has_compiled_init(PyTypeObject *type, const ClassLayout *layout, bool store
     if (!found.owner || !(stores_plainly || is_frozen(found.owner))) {
         return false;
     }
-    py::object code = generated_code(found.value, "__init__");
+    py::object code = generated_code(found.owner, found.value, "__init__");
     if (code.is_none()) {
         return false;
     }

@@ -852,6 +852,8 @@ def test_the_hidden_types_cannot_be_made_by_hand(ours: Kind) -> None:
         with pytest.raises(TypeError):
             type("Sub", (cls,), {})
     for each in hidden:
+        if each is vars(ours.Frozen)["logits"]:
+            continue  # which is copied as the default that it stands for
         with pytest.raises(TypeError):
             copy.copy(each)
 

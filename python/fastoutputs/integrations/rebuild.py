@@ -9,6 +9,8 @@ instances are laid out differently. So its body is taken from it and a second cl
 from __future__ import annotations
 
 import dataclasses
+import reprlib
+import sys
 import types
 from collections.abc import Callable
 from importlib import import_module
@@ -33,10 +35,22 @@ _NOT_COPIED = {
 }
 
 
-def _is_generated(value: Any) -> bool:
-    """Whether @dataclass made this method: it compiles them from text, not from a file."""
-    value = getattr(value, "__wrapped__", value)  # __repr__ is wrapped against recursion
-    return isinstance(value, types.FunctionType) and value.__code__.co_filename == "<string>"
+def _is_generated(name: str, value: Any, metaclass: type) -> bool:
+    """Whether @dataclass made this method: it compiles them inside a function of its own.
+
+    Two wrappers come with it: `__repr__` has one against recursion, and transformers' metaclass wraps `__init__`.
+    Anybody else's is a method of the class's own.
+    """
+    makers = (dataclasses.field, reprlib.recursive_repr, metaclass.__setattr__)
+    files = [make.__code__.co_filename for make in makers if isinstance(make, types.FunctionType)]
+    while isinstance(value, types.FunctionType) and value.__code__.co_filename in files:
+        value = value.__dict__.get("__wrapped__")
+    if not isinstance(value, types.FunctionType):
+        return False
+    code = value.__code__
+    if sys.version_info >= (3, 11):
+        return code.co_qualname == f"__create_fn__.<locals>.{name}"
+    return (code.co_filename, code.co_firstlineno, code.co_name) == ("<string>", 2, name)
 
 
 class Methods:
@@ -142,7 +156,7 @@ def rebuild(cls: type, bases: tuple[type, ...], without: type = type) -> type:
     left_out = {*_NOT_COPIED, *((slots,) if isinstance(slots, str) else slots)}
     left_out.update(name for name, value in own.items() if is_alias_property(value))
     if decorator is not None:
-        generated = [name for name, value in own.items() if _is_generated(value)]
+        generated = [name for name, value in own.items() if _is_generated(name, value, type(cls))]
         left_out.update(generated, ("__match_args__", "_flax_dataclass"))
         if own.get("_flax_dataclass"):
             left_out.add("replace")
