@@ -150,10 +150,11 @@ static bool only_first_is_present(const OutputObject *self, const ClassLayout *l
     return true;
 }
 
-// A class that reads or sets items in its own way has each present one set by that, as the original does.
-static int set_each_item(OutputObject *self, PyObject *first, bool is_alone) {
+// A class that reads or sets items in its own way has each present one set by that, as the original does. first is what
+// the first field reads as, or NULL.
+static int set_each_item(OutputObject *self, PyObject *name, PyObject *first) {
     Ref items(items_as_dict(self));
-    if (items && is_alone && PyDict_SetItem(items.get(), layout_of(self)->place[0].name, first) < 0) {
+    if (items && first && PyDict_SetItem(items.get(), name, first) < 0) {
         return -1;
     }
     auto set = [=](PyObject *key, PyObject *value) { return PyObject_SetItem(as_object(self), key, value); };
@@ -181,7 +182,7 @@ PyObject *output_post_init(PyObject *op, PyObject *) {
         return nullptr;
     }
     const bool is_plain = reads_plainly && Py_TYPE(op)->tp_as_mapping->mp_ass_subscript == output_ass_subscript;
-    if (stored == 0 && !is_plain && set_each_item(self, first.get(), is_alone) < 0) {
+    if (stored == 0 && !is_plain && set_each_item(self, name.get(), is_alone ? first.get() : nullptr) < 0) {
         return nullptr;
     }
     Py_RETURN_NONE;

@@ -93,7 +93,7 @@ static void read_overrides(PyTypeObject *type, ClassLayout *layout) {
     layout->plain_items =
         layout->plain_lookup && is_plain(type, layout, "keys") && is_plain(type, layout, "__getitem__");
     layout->plain_copy =
-        layout->plain_lookup &&
+        layout->plain_lookup && !lookup_behind(type, "__setstate__") &&
         are_inherited_from_base(type, {"__reduce_ex__", "__reduce__", "__getstate__", "__setstate__", "__setitem__"});
 }
 

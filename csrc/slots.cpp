@@ -21,9 +21,10 @@ bool is_inherited_from_base(PyTypeObject *type, const char *name) { return looku
 
 PyObject *lookup_behind(PyTypeObject *type, const char *name) {
     const auto mro = py::reinterpret_borrow<py::tuple>(type->tp_mro);
+    const py::object key = owned(PyUnicode_InternFromString(name));
     bool is_behind = false;
     for (py::handle base : mro) {
-        PyObject *found = is_behind ? own_attribute(reinterpret_cast<PyTypeObject *>(base.ptr()), name) : nullptr;
+        PyObject *found = is_behind ? own_attribute(reinterpret_cast<PyTypeObject *>(base.ptr()), key.ptr()) : nullptr;
         if (found) {
             return found;
         }

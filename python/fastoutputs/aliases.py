@@ -57,7 +57,7 @@ def _init(generated: Callable[..., None], renamed: dict[str, str]) -> Callable[.
     return __init__
 
 
-_WRAPPER = _init(_property, {}).__code__
+_WRAPPER = _init(lambda: None, {}).__code__
 
 
 def without_aliases(method: Any) -> Any:

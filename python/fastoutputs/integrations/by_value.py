@@ -32,7 +32,7 @@ class _Declared:
         self._cls = cls
 
     @property
-    def __dict__(self) -> Any:
+    def __dict__(self) -> Any:  # type: ignore[override]
         return as_declared(self._cls) if issubclass(self._cls, ModelOutput) else vars(self._cls)
 
     @property
