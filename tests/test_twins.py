@@ -204,7 +204,7 @@ def test_operators_twins_substitutes_and_traces_agree(
     if not torch:
         return
     plain_dict, functions = substituted(cls)
-    layouts = SimpleNamespace(layout=lambda _: _core.layout(cls))
+    layouts = SimpleNamespace(layout=lambda _: _core.layout(cls), array_types=_core.array_types)
     with mock.patch.object(substitutes, "_core", layouts):
         by_substitutes = result(*by_functions(plain_dict, functions), base == "in_step")
         assert by_substitutes == (*expected[:2], expected[2] if base == "in_step" else None)
