@@ -15,9 +15,19 @@ from fastoutputs import ModelOutput
 
 __all__ = ["PROTOCOLS", "declare", "dumps", "look"]
 
+
+def _knows_this_python(dump: Callable[..., bytes]) -> bool:
+    try:
+        dump(lambda: None)
+    except AttributeError:  # those of 2026 ask for co_lnotab, which 3.15 does not have
+        return False
+    return True
+
+
 dumps: dict[str, Callable[..., bytes]] = {
-    "cloudpickle": cloudpickle.dumps,
-    "dill": dill.dumps,
+    name: dump
+    for name, dump in {"cloudpickle": cloudpickle.dumps, "dill": dill.dumps}.items()
+    if _knows_this_python(dump)
 }
 PROTOCOLS = range(2, pickle.HIGHEST_PROTOCOL + 1)
 

@@ -21,6 +21,8 @@ from containers import KINDS, OURS
 import fastoutputs
 from fastoutputs import ModelOutput, _core
 
+pytestmark = pytest.mark.skipif(not dumps, reason="no pickler by value knows this Python yet")
+
 
 def in_another_process(data: bytes, tmp_path: Path) -> Any:
     """What `look` sees of each class there, whether it is as fast as here, and what a function makes."""
