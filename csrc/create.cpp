@@ -18,11 +18,6 @@ namespace fastoutputs {
 
 // --- the first field -----------------------------------------------------------------------------
 
-const std::vector<std::pair<const char *, const char *>> array_types = {
-    {"torch", "Tensor"}, {"numpy", "ndarray"},  {"tensorflow", "Tensor"},
-    {"jax", "Array"},    {"torch.fx", "Proxy"}, {"mlx.core", "array"},
-};
-
 // 1 for an array, 0 for anything else, -1 on error.
 static int is_array(PyObject *value) {
     // The version tag names one state of one class, so the last answer can be kept by it.

@@ -156,7 +156,11 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
     m.def(
         "is_alias_property", [](py::handle value) { return fo::is_alias_property(value.ptr()); }, py::arg("value"),
         "Whether this is a property that was put into a class for an alias.");
-    m.attr("array_types") = py::tuple(py::cast(fo::array_types));
+    py::list array_types;
+    for (const auto &[module_name, type_name] : fo::array_types) {
+        array_types.append(py::make_tuple(module_name, type_name));
+    }
+    m.attr("array_types") = py::tuple(array_types);
     m.def("build_info", &build_info, "Version, compiler and build mode, for bug reports.");
 }
 
