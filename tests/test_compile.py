@@ -7,10 +7,12 @@ import dataclasses
 import re
 import sys
 import threading
+import types
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
+from unittest import mock
 
 import pytest
 from containers import BASES, KINDS, Kind
@@ -615,3 +617,53 @@ def test_bad_input_ends_as_without_a_trace(name: str) -> None:
             assert whole == eager or whole[0] is torch._dynamo.exc.Unsupported
             endings.append(whole if whole == eager else whole[0])
     assert all(one == endings[0] for one in endings)  # all traced whole, or all refused
+
+
+REFUSED: dict[str, Callable[[Any], Any]] = {
+    "del out[key]": lambda out: out.__delitem__("loss"),
+    "out |= other": lambda out: out.__ior__({"loss": 1}),
+    "pop": lambda out: out.pop("loss"),
+    "popitem": lambda out: out.popitem(),
+    "clear": lambda out: out.clear(),
+    "update": lambda out: out.update(loss=1),
+    "setdefault": lambda out: out.setdefault("loss", 1),
+    "a key that is no str": lambda out: out.__setitem__(1, 2),
+    "an index that is too large": lambda out: out[7],
+    "a mixed first field": lambda out: type(out)([("loss", 1), 5]),
+}
+
+
+@pytest.mark.parametrize("operation", REFUSED.values(), ids=REFUSED)
+def test_a_refusal_reads_the_same_in_a_trace(ours: Kind, operation: Callable[[Any], Any]) -> None:
+    def run(x: Any) -> Any:
+        out = ours.Out(x, x + 1)
+        try:
+            operation(out)
+        except (TypeError, IndexError, ValueError) as error:
+            return type(error).__name__, str(error)
+        return None
+
+    expected = run(torch.ones(1))
+    torch._dynamo.reset()
+    assert torch.compile(run, fullgraph=True, backend="eager")(torch.ones(1)) == expected
+    assert expected is not None
+
+
+def test_an_array_is_known_by_the_same_types_in_a_trace() -> None:
+    """numpy's, and any that is looked up when its module is loaded: never taken apart, whatever it yields."""
+    module = types.ModuleType("mlx.core")
+
+    class array(list):  # as mlx calls it
+        pass
+
+    module.array = array  # type: ignore[attr-defined]
+    pairs = array([("loss", 1)])
+    assert KINDS["in_step"].Out(pairs).loss == 1
+    with mock.patch.dict(sys.modules, {"mlx.core": module}):
+
+        def make(x: Any) -> Any:
+            return KINDS["in_step"].Out(pairs).loss is pairs, x + 1
+
+        assert make(torch.ones(1))[0]
+        torch._dynamo.reset()
+        assert torch.compile(make, backend="eager")(torch.ones(1))[0]
