@@ -12,7 +12,10 @@ from typing import Any
 from . import aliases
 from ._core import is_alias_property
 
-__all__ = ["as_declared", "is_descriptor", "own_annotations"]
+__all__ = ["as_declared", "own_annotations"]
+
+# What the first use of a class puts in the place of a field's default.
+_DESCRIPTORS = (types.MemberDescriptorType, types.GetSetDescriptorType)
 
 
 def own_annotations(cls: type) -> dict[str, Any]:
@@ -22,11 +25,6 @@ def own_annotations(cls: type) -> dict[str, Any]:
 
         return dict(annotationlib.get_annotations(cls, format=annotationlib.Format.FORWARDREF))
     return dict(vars(cls).get("__annotations__", {}))
-
-
-def is_descriptor(value: Any) -> bool:
-    """Whether it may be what the first use of a class puts in the place of a field's default."""
-    return isinstance(value, (types.MemberDescriptorType, types.GetSetDescriptorType))
 
 
 def as_declared(cls: type) -> dict[str, Any]:
@@ -39,7 +37,7 @@ def as_declared(cls: type) -> dict[str, Any]:
     for name, value in own.items():
         if is_alias_property(value):
             continue
-        if is_descriptor(value) and name in fields and name not in kept:
+        if isinstance(value, _DESCRIPTORS) and name in fields and name not in kept:
             value = fields[name].default if name in annotations else dataclasses.MISSING
             if isinstance(value, type(dataclasses.MISSING)):
                 continue

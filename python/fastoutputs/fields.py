@@ -14,7 +14,7 @@ from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any, ForwardRef, NamedTuple, get_args
 
-from .integrations.imports import when_imported
+from .integrations.imports import is_importing, when_imported
 
 if TYPE_CHECKING:
     import torch
@@ -473,22 +473,26 @@ def document(*classes: type) -> None:
             ]
         cls.__doc__ = "\n".join(lines)
     _annotate(classes)
-    for library in _libraries_of(classes):
-        # While this very thread imports it, the types stay references, which resolve all the same.
-        with suppress(RuntimeError):
-            when_imported(library, lambda _: _annotate(classes))
-
-
-def _libraries_of(classes: Iterable[type]) -> set[str]:
     references = (get_args(alias)[0] for cls in classes for alias in aliases_of[cls].values())
-    return {library for reference in references for library in _libraries_in(reference)}
+    for library in {each for reference in references for each in _libraries_of(reference)}:
+        module = sys.modules.get(library)
+        if module is None or is_importing(module):
+            # While this very thread imports it, the types stay references, which resolve all the same.
+            with suppress(RuntimeError):
+                when_imported(library, lambda _: _annotate(classes))
 
 
-def _libraries_in(reference: ForwardRef) -> list[str]:
+def _lazy_modules(scope: dict[str, Any]) -> dict[str, LazyModule]:
+    return {name: each for name, each in scope.items() if isinstance(each, LazyModule)}
+
+
+def _scope_of(reference: ForwardRef) -> dict[str, Any]:
+    return vars(sys.modules[str(reference.__forward_module__)])
+
+
+def _libraries_of(reference: ForwardRef) -> list[str]:
     """The libraries that a type is of."""
-    scope = vars(sys.modules[str(reference.__forward_module__)])
-    named = {name: each for name, each in scope.items() if isinstance(each, LazyModule)}
-    text = reference.__forward_arg__
+    named, text = _lazy_modules(_scope_of(reference)), reference.__forward_arg__
     return [each.name for name, each in named.items() if f"{name}." in text]
 
 
@@ -509,15 +513,17 @@ def _annotate(classes: Iterable[type]) -> None:
 
 
 def _resolved(reference: ForwardRef) -> Any:
-    if not all(library in sys.modules for library in _libraries_in(reference)):
+    if not all(library in sys.modules for library in _libraries_of(reference)):
         return reference
-    scope = vars(sys.modules[str(reference.__forward_module__)])
-    return eval(reference.__forward_arg__, scope)
+    try:
+        return eval(reference.__forward_arg__, _scope_of(reference))
+    except AttributeError:  # of a library that is still being imported
+        return reference
 
 
 def resolve_types(vocabulary: dict[str, Any]) -> None:
     """Aliases name their types by text; where one is used, that text is looked up in its own module."""
-    libraries = {name: each for name, each in vocabulary.items() if isinstance(each, LazyModule)}
+    libraries = _lazy_modules(vocabulary)
     for alias in list(vocabulary.values()):
         if documentation_of(alias):
             reference = get_args(alias)[0]

@@ -16,8 +16,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from .._core import is_alias_property
-from ..declared import is_descriptor, own_annotations
+from ..declared import as_declared, own_annotations
 
 __all__ = ["Methods", "rebuild"]
 
@@ -147,14 +146,13 @@ def rebuild(cls: type, bases: tuple[type, ...], without: type = type) -> type:
 
     It has the metaclass of cls, unless that is `without`. TypeError if cls cannot be made twice: its metaclass or an __init_subclass__ refuses.
     """
-    own = vars(cls)
+    own = as_declared(cls)
     decorator = _decorator(cls)
     methods = Methods(cls)
     fields: dict[str, dataclasses.Field[Any]] = getattr(cls, "__dataclass_fields__", {})
     annotations = own_annotations(cls)
     slots = own.get("__slots__", ())
     left_out = {*_NOT_COPIED, *((slots,) if isinstance(slots, str) else slots)}
-    left_out.update(name for name, value in own.items() if is_alias_property(value))
     if decorator is not None:
         generated = [name for name, value in own.items() if _is_generated(name, value, type(cls))]
         left_out.update(generated, ("__match_args__", "_flax_dataclass"))
@@ -170,8 +168,6 @@ def rebuild(cls: type, bases: tuple[type, ...], without: type = type) -> type:
         declared = _as_declared(field) if name in annotations else dataclasses.MISSING
         if declared is not dataclasses.MISSING:
             body[name] = declared
-        elif name in body and is_descriptor(body[name]):
-            del body[name]  # the compiled container's own descriptor of the field
     metaclass = {} if type(cls) in (type, without) else {"metaclass": type(cls)}
     new = types.new_class(cls.__name__, bases, metaclass, lambda namespace: namespace.update(body))
     methods.belong_to(new)
