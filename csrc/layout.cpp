@@ -37,6 +37,7 @@ static int layout_traverse(PyObject *op, visitproc visit, void *arg) {
         Py_VISIT(field.factory);
     }
     Py_VISIT(reinterpret_cast<ClassLayout *>(op)->aliases);
+    Py_VISIT(reinterpret_cast<ClassLayout *>(op)->displaced);
     return 0;
 }
 
@@ -46,6 +47,7 @@ static int layout_clear(PyObject *op) {
         Py_CLEAR(field.factory);
     }
     Py_CLEAR(reinterpret_cast<ClassLayout *>(op)->aliases);
+    Py_CLEAR(reinterpret_cast<ClassLayout *>(op)->displaced);
     return 0;
 }
 

@@ -156,6 +156,14 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
     m.def(
         "is_alias_property", [](py::handle value) { return fo::is_alias_property(value.ptr()); }, py::arg("value"),
         "Whether this is a property that was put into a class for an alias.");
+    m.def(
+        "declared_value",
+        [](const py::object &attribute, const py::object &missing) {
+            const py::object declared = fo::declared_value(attribute.ptr());
+            return declared ? declared : missing;
+        },
+        py::arg("attribute"), py::arg("missing"),
+        "What a class was declared with where it has this attribute now: it, or what a field's descriptor displaced.");
     py::list array_types;
     for (const auto &[module_name, type_name] : fo::array_types) {
         array_types.append(py::make_tuple(module_name, type_name));

@@ -29,6 +29,46 @@ static const void *definition_of(PyObject *attribute) {
     return nullptr;
 }
 
+// Whether it is a descriptor that sealing has put into a class, not one that Python made for a name in __slots__.
+static bool is_field_descriptor(PyObject *attribute) {
+    const void *definition = definition_of(attribute);
+    PyTypeObject *owner = definition ? PyDescr_TYPE(attribute) : nullptr;
+    const ClassLayout *layout = owner && PyType_IsSubtype(owner, model_output) ? own_layout(owner) : nullptr;
+    const Py_ssize_t index = layout ? find_field(layout, PyDescr_NAME(attribute)) : -1;
+    if (index < 0) {
+        return false;
+    }
+    const FieldDefinition &ours = layout->definitions[static_cast<std::size_t>(index)];
+    return definition == &ours.member || definition == &ours.by_name;
+}
+
+py::object declared_value(PyObject *attribute) {
+    PyObject *displaced = nullptr;
+    if (!is_field_descriptor(attribute)) {
+        displaced = attribute;
+    } else if (PyObject *all = own_layout(PyDescr_TYPE(attribute))->displaced) {
+        displaced = PyDict_GetItemWithError(all, PyDescr_NAME(attribute));
+        if (!displaced && PyErr_Occurred()) {
+            throw py::error_already_set();
+        }
+    }
+    return py::reinterpret_borrow<py::object>(displaced);
+}
+
+// Puts a descriptor into the class, which remembers what it had there.
+static void displace(PyTypeObject *type, ClassLayout *layout, PyObject *name, PyObject *descriptor) {
+    const Ref own = Ref::borrow(own_attribute(type, name));
+    if (own && !is_field_descriptor(own.get())) {
+        if (!layout->displaced) {
+            layout->displaced = new_dict().release().ptr();
+        }
+        is_yes(PyDict_SetItem(layout->displaced, name, own.get()));
+    } else if (!own && layout->displaced && is_yes(PyDict_Contains(layout->displaced, name))) {
+        is_yes(PyDict_DelItem(layout->displaced, name));
+    }
+    set_on(type, name, descriptor);
+}
+
 // Gives each field a descriptor, unless the class has a data descriptor of its own under the name. A class that stores
 // in its own way gets descriptors with a setter: object.__setattr__, which it may call, knows no other way to the
 // field.
@@ -56,7 +96,7 @@ static void install_fields(PyTypeObject *type, ClassLayout *layout, bool stores_
         FieldDefinition &definition = layout->definitions[i];
         const py::object descriptor = owned(stores_plainly ? PyDescr_NewMember(type, &definition.member)
                                                            : PyDescr_NewGetSet(type, &definition.by_name));
-        set_on(type, layout->place[i].name, descriptor.ptr());
+        displace(type, layout, layout->place[i].name, descriptor.ptr());
     }
 }
 
@@ -151,37 +191,33 @@ const ClassLayout *updated_layout(OutputObject *self) {
 
 // --- __init_subclass__ ---------------------------------------------------------------------------
 
-// The default of a field of the class, which may be MISSING; NULL: there is no such field.
-static py::object declared_default(PyTypeObject *type, const py::object &name) {
-    const py::object fields = attribute_or_none(as_object(type), "__dataclass_fields__");
-    if (fields.is_none() || !fields.contains(name)) {
-        return {};
-    }
-    return fields[name].attr("default");
-}
-
 // The dict of a used class may become the body of another. It has descriptors where the defaults were.
 static void restore_own_defaults(PyTypeObject *type) {
     const py::object own = owned(PyDict_Copy(own_dict(type)));
     const int done = for_each_item(own.ptr(), [=](PyObject *name, PyObject *value) {
-        if (!definition_of(value)) {
-            return 0;
-        }
-        PyTypeObject *owner = PyDescr_TYPE(value);
-        if (owner != type && PyType_IsSubtype(owner, model_output)) {
-            const py::object initial = declared_default(owner, py::reinterpret_borrow<py::object>(name));
-            if (initial) {
-                set_on(type, name, is_missing(initial) ? nullptr : initial.ptr());
-            }
+        if (is_field_descriptor(value)) {
+            set_on(type, name, declared_value(value).ptr());
         }
         return 0;
     });
     is_yes(done);
 }
 
+// What the class inherits under this name, had none of its bases been used. NULL: nothing.
+static py::object inherited_as_declared(PyTypeObject *type, const py::object &name) {
+    for (py::handle base : py::reinterpret_borrow<py::tuple>(type->tp_mro)) {
+        PyObject *own = own_attribute(reinterpret_cast<PyTypeObject *>(base.ptr()), name.ptr());
+        py::object found = own && !is_alias_property(own) ? declared_value(own) : py::object();
+        if (found) {
+            return found;
+        }
+    }
+    return {};
+}
+
 // @dataclass takes the default of a field that is declared again, without one, from the class's
-// attribute of that name. A sealed base has a descriptor there, so the base's default is put back first. It may also
-// have the property of an alias there, which is no default at all.
+// attribute of that name. A base that was used has a descriptor there, so what that displaced is put back first. It
+// may also have the property of an alias there, which is no default at all.
 static void restore_inherited_defaults(PyTypeObject *type, const py::dict &annotations) {
     const py::handle own(own_dict(type));
     for (auto [key, annotation] : annotations) {
@@ -190,15 +226,11 @@ static void restore_inherited_defaults(PyTypeObject *type, const py::dict &annot
             continue;
         }
         PyObject *attribute = own.contains(name) ? nullptr : lookup(type, name.ptr());
-        const bool is_alias = attribute && is_alias_property(attribute);
-        if (!attribute || !(is_alias || definition_of(attribute))) {
+        if (!attribute || !(is_alias_property(attribute) || is_field_descriptor(attribute))) {
             continue;
         }
-        py::object initial = is_alias ? py::none() : declared_default(type, name);
+        py::object initial = inherited_as_declared(type, name);
         if (!initial) {
-            continue;
-        }
-        if (is_alias || is_missing(initial)) {
             initial = py::module_::import("dataclasses").attr("field")();
         }
         set_on(type, name.ptr(), initial.ptr());

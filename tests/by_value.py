@@ -92,6 +92,14 @@ def declare(base: Any) -> dict[str, Any]:
     class Behind(Plainly, base):
         a: Any = None
 
+    class Undecorated(Plain):
+        """A value in its body is no default, and it has an __init__ of its own."""
+
+        b = 5
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+
     found = {name: cls for name, cls in locals().items() if name not in ("base", "Part", "Plainly")}
     if issubclass(base, ModelOutput):
 

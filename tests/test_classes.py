@@ -111,6 +111,26 @@ def test_a_field_declared_again_without_default_keeps_the_inherited_one(
     assert dataclasses.fields(B)[1].default is None
 
 
+@pytest.mark.parametrize("base_used_first", [True, False])
+@pytest.mark.parametrize("decorator", [dataclass, lambda cls: cls])
+def test_a_field_declared_again_takes_the_attribute_of_a_base_for_its_default(
+    kind: Kind, base_used_first: bool, decorator: Any
+) -> None:
+    class A(kind.Out):
+        logits = 5
+
+    A = decorator(A)
+    if base_used_first:
+        assert A(loss=1)[0] == 1
+
+    @dataclass
+    class B(A):
+        logits: Any
+        loss: Any
+
+    assert [f.default for f in dataclasses.fields(B)[:2]] == [None, 5]
+
+
 def test_a_required_field_declared_again_stays_required(ours: Kind) -> None:
     for frozen in (False, True):
 

@@ -4,18 +4,14 @@
 # pyright: basic
 from __future__ import annotations
 
-import dataclasses
 import sys
-import types
 from typing import Any
 
-from . import aliases
-from ._core import is_alias_property
+from . import _core, aliases
 
 __all__ = ["as_declared", "own_annotations"]
 
-# What the first use of a class puts in the place of a field's default.
-_DESCRIPTORS = (types.MemberDescriptorType, types.GetSetDescriptorType)
+_NOTHING = object()
 
 
 def own_annotations(cls: type) -> dict[str, Any]:
@@ -28,18 +24,10 @@ def own_annotations(cls: type) -> dict[str, Any]:
 
 
 def as_declared(cls: type) -> dict[str, Any]:
-    """The dict of cls, with the defaults of fields where descriptors are, and without aliases."""
-    own = vars(cls)
-    slots = own.get("__slots__", ())
-    kept = {slots} if isinstance(slots, str) else set(slots)
-    fields, annotations = own.get("__dataclass_fields__", {}), own_annotations(cls)
+    """The dict of cls, with what the descriptors of its fields have displaced, and without aliases."""
     declared = {}
-    for name, value in own.items():
-        if is_alias_property(value):
-            continue
-        if isinstance(value, _DESCRIPTORS) and name in fields and name not in kept:
-            value = fields[name].default if name in annotations else dataclasses.MISSING
-            if isinstance(value, type(dataclasses.MISSING)):
-                continue
-        declared[name] = aliases.without_aliases(value)
+    for name, attribute in vars(cls).copy().items():
+        value = _core.declared_value(attribute, _NOTHING)
+        if value is not _NOTHING and not _core.is_alias_property(value):
+            declared[name] = aliases.without_aliases(value)
     return declared

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+from .. import _core
 from ..declared import as_declared
 from ..model_output import ModelOutput
 
@@ -71,10 +72,8 @@ def _missing() -> Any:
 
 
 def reduce_descriptor(descriptor: Any) -> Any:
-    """For ``copyreg``: a field's descriptor is written as the default that it replaced."""
-    cls, name = descriptor.__objclass__, descriptor.__name__
-    if issubclass(cls, ModelOutput) and vars(cls).get(name) is descriptor:
-        declared = as_declared(cls).get(name, dataclasses.MISSING)
-        if declared is not descriptor:
-            return (_missing, ()) if declared is dataclasses.MISSING else (_value, (declared,))
-    return descriptor.__reduce__()
+    """For ``copyreg``: a field's descriptor is written as what it has displaced."""
+    declared = _core.declared_value(descriptor, dataclasses.MISSING)
+    if declared is descriptor:
+        return descriptor.__reduce__()
+    return (_missing, ()) if declared is dataclasses.MISSING else (_value, (declared,))
