@@ -365,6 +365,9 @@ int output_init(PyObject *op, PyObject *args, PyObject *kwargs) {
         PyErr_Format(PyExc_TypeError, "expected at most 1 argument, got %zd", PyTuple_GET_SIZE(args));
         return -1;
     }
+    if (!current_layout(as_output(op))) {  // 3.15 has made it without output_alloc
+        return -1;
+    }
     Ref items(PyObject_Call(as_object(&PyDict_Type), args, kwargs));
     auto set = [=](PyObject *key, PyObject *value) { return set_item(as_output(op), key, value); };
     return items ? for_each_item(items.get(), set) : -1;

@@ -132,6 +132,21 @@ def test_no_operator_runs_a_twin(name: str, calls: list[str]) -> None:
         assert calls == [], statement
 
 
+@pytest.mark.parametrize("name", ["the base", "in_step", "slots_only"])
+@pytest.mark.parametrize("method", ["__getitem__", "__setitem__", "__len__", "__eq__", "__iter__"])
+def test_no_operator_runs_a_twin_once_a_patch_is_undone(
+    name: str, method: str, calls: list[str]
+) -> None:
+    cls = ModelOutput if name == "the base" else KINDS[name].Out
+    with mock.patch.object(ModelOutput, method, lambda *args: TWINS[method](*args)):
+        cls(logits=1)["logits"] = 2
+    calls.clear()
+    out = cls(logits=1)
+    out["loss"] = 3
+    assert (out["logits"], len(out), list(out), out == {}) == (1, 2, [*out], False)
+    assert calls == []
+
+
 class Deferring(Out):
     def __getitem__(self, key: Any) -> Any:
         return super().__getitem__(key)
