@@ -43,11 +43,10 @@ static bool is_field_descriptor(PyObject *attribute) {
 }
 
 py::object declared_value(PyObject *attribute) {
-    PyObject *displaced = nullptr;
-    if (!is_field_descriptor(attribute)) {
-        displaced = attribute;
-    } else if (PyObject *all = own_layout(PyDescr_TYPE(attribute))->displaced) {
-        displaced = PyDict_GetItemWithError(all, PyDescr_NAME(attribute));
+    PyObject *displaced = attribute;
+    if (is_field_descriptor(attribute)) {
+        PyObject *all = own_layout(PyDescr_TYPE(attribute))->displaced;
+        displaced = all ? PyDict_GetItemWithError(all, attribute) : nullptr;
         if (!displaced && PyErr_Occurred()) {
             throw py::error_already_set();
         }
@@ -55,18 +54,29 @@ py::object declared_value(PyObject *attribute) {
     return py::reinterpret_borrow<py::object>(displaced);
 }
 
-// Puts a descriptor into the class, which remembers what it had there.
+// Puts a descriptor in the place of what the class itself has under the name.
 static void displace(PyTypeObject *type, ClassLayout *layout, PyObject *name, PyObject *descriptor) {
-    const Ref own = Ref::borrow(own_attribute(type, name));
-    if (own && !is_field_descriptor(own.get())) {
+    PyObject *own = own_attribute(type, name);
+    const py::object displaced = own ? declared_value(own) : py::object();
+    if (displaced) {
         if (!layout->displaced) {
             layout->displaced = new_dict().release().ptr();
         }
-        is_yes(PyDict_SetItem(layout->displaced, name, own.get()));
-    } else if (!own && layout->displaced && is_yes(PyDict_Contains(layout->displaced, name))) {
-        is_yes(PyDict_DelItem(layout->displaced, name));
+        is_yes(PyDict_SetItem(layout->displaced, descriptor, displaced.ptr()));
     }
     set_on(type, name, descriptor);
+}
+
+// A class that is patched often has had many. One that nobody holds cannot be put back into the class.
+static void forget_lost_descriptors(ClassLayout *layout) {
+    if (layout->displaced) {
+        const py::dict kept = new_dict();
+        is_yes(for_each_item(layout->displaced, [&](PyObject *descriptor, PyObject *displaced) {
+            constexpr Py_ssize_t ours = 2;  // the dict's and that of this walk
+            return Py_REFCNT(descriptor) > ours ? PyDict_SetItem(kept.ptr(), descriptor, displaced) : 0;
+        }));
+        Ref before(std::exchange(layout->displaced, Py_NewRef(kept.ptr())));
+    }
 }
 
 // Gives each field a descriptor, unless the class has a data descriptor of its own under the name. A class that stores
@@ -91,6 +101,9 @@ static void install_fields(PyTypeObject *type, ClassLayout *layout, bool stores_
         if (!field.is_shadowed && (!own || definition_of(own) != wanted)) {
             lacking.push_back(i);
         }
+    }
+    if (!lacking.empty()) {
+        forget_lost_descriptors(layout);
     }
     for (std::size_t i : lacking) {
         FieldDefinition &definition = layout->definitions[i];

@@ -9,6 +9,7 @@ import abc
 import copy
 import dataclasses
 import functools
+import gc
 import importlib
 import pickle
 import sys
@@ -17,11 +18,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
+from unittest import mock
 
 import pytest
 from containers import KINDS, OURS, Kind, Original
 
 from fastoutputs import _core
+from fastoutputs.declared import as_declared
 
 PER_CLASS = {"__dict__", "__weakref__"}
 
@@ -40,6 +43,39 @@ def declare(base: Any, is_used: bool) -> Any:
     if is_used:
         assert Out(a=1)["a"] == 1
     return Out
+
+
+def test_a_patch_of_a_used_class_that_is_undone(ours: Kind) -> None:
+    """What is put back is a descriptor, and still means what it did."""
+    Out = declare(ours.base, is_used=True)
+    unused = body(declare(ours.base, is_used=False)).keys()
+    for patched in (5, None, 6):
+        with mock.patch.object(Out, "a", patched):
+            assert Out(b=1).b == 1 and as_declared(Out)["a"] is patched
+        assert as_declared(Out)["a"] is None and body(Out).keys() == unused
+        assert Out(b=1).b == 1 and as_declared(Out)["a"] is None
+
+        @dataclass
+        class Again(Out):
+            a: Any
+
+        assert Again().a is None
+    del Out.a
+    assert "a" not in as_declared(Out) and Out(a=1).a == 1 and "a" not in as_declared(Out)
+
+
+def test_a_class_that_is_patched_often_does_not_grow(ours: Kind) -> None:
+    Out = declare(ours.base, is_used=True)
+
+    def patch() -> None:
+        for value in range(100):
+            Out.a = value
+            Out(b=1)
+
+    patch()
+    before = len(gc.get_objects())
+    patch()
+    assert len(gc.get_objects()) - before < 10
 
 
 def body(cls: Any) -> dict[str, Any]:
