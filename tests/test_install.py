@@ -325,7 +325,16 @@ def third_party(base: Any) -> dict[str, Any]:
     class Bare(base):
         a: Any = None
 
-    return {cls.__name__: cls for cls in (Plain, Derived, Frozen, Bare)}
+    @dataclasses.dataclass(slots=True)
+    class Slotted(base):
+        a: Any = None
+        b: Any = 5
+
+    @dataclasses.dataclass(slots=True)
+    class SlottedDerived(Slotted):
+        c: Any = None
+
+    return {cls.__name__: cls for cls in (Plain, Derived, Frozen, Bare, Slotted, SlottedDerived)}
 
 
 def test_third_party_classes_are_made_anew_and_come_back() -> None:
@@ -346,6 +355,8 @@ def test_third_party_classes_are_made_anew_and_come_back() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         made["Frozen"](1).a = 2
     assert made["Bare"](1) == {"a": 1}
+    slotted = made["SlottedDerived"](1, c=2)
+    assert slotted.to_tuple() == (1, 5, 2) and (slotted.a, slotted.b, slotted["c"]) == (1, 5, 2)
     fastoutputs.uninstall()
     assert all(made[name] is before[name].value for name in before)
 

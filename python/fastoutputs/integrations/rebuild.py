@@ -152,7 +152,8 @@ def rebuild(cls: type, bases: tuple[type, ...], without: type = type) -> type:
     fields: dict[str, dataclasses.Field[Any]] = getattr(cls, "__dataclass_fields__", {})
     annotations = own_annotations(cls)
     slots = own.get("__slots__", ())
-    left_out = {*_NOT_COPIED, *((slots,) if isinstance(slots, str) else slots)}
+    slots = (slots,) if isinstance(slots, str) else tuple(slots)
+    left_out = {*_NOT_COPIED, *slots}
     if decorator is not None:
         generated = [name for name, value in own.items() if _is_generated(name, value, type(cls))]
         left_out.update(generated, ("__match_args__", "_flax_dataclass"))
@@ -162,6 +163,10 @@ def rebuild(cls: type, bases: tuple[type, ...], without: type = type) -> type:
             left_out.add("__hash__")
     body = {name: methods.copy(value) for name, value in own.items() if name not in left_out}
     body.update(__qualname__=cls.__qualname__, __annotations__=annotations)
+    if (
+        "__slots__" in own
+    ):  # those of @dataclass(slots=True) have defaults, which no name in __slots__ may have
+        body["__slots__"] = tuple(name for name in slots if name not in fields)
     for name, field in fields.items():
         if field._field_type is not dataclasses._FIELD:  # type: ignore[attr-defined]
             continue  # ClassVar and InitVar stand in the body as they are
