@@ -37,7 +37,10 @@ static int layout_traverse(PyObject *op, visitproc visit, void *arg) {
         Py_VISIT(field.factory);
     }
     Py_VISIT(reinterpret_cast<ClassLayout *>(op)->aliases);
-    Py_VISIT(reinterpret_cast<ClassLayout *>(op)->displaced);
+    for (const Displaced &each : reinterpret_cast<ClassLayout *>(op)->displaced) {
+        Py_VISIT(each.descriptor.get());
+        Py_VISIT(each.value.get());
+    }
     return 0;
 }
 
@@ -47,7 +50,8 @@ static int layout_clear(PyObject *op) {
         Py_CLEAR(field.factory);
     }
     Py_CLEAR(reinterpret_cast<ClassLayout *>(op)->aliases);
-    Py_CLEAR(reinterpret_cast<ClassLayout *>(op)->displaced);
+    std::vector<Displaced> dropped;
+    dropped.swap(reinterpret_cast<ClassLayout *>(op)->displaced);
     return 0;
 }
 

@@ -40,6 +40,11 @@ struct FieldDefinition {
     PyGetSetDef by_name;
 };
 
+// A descriptor of a field, and what the class itself had in its place.
+struct Displaced {
+    Ref descriptor, value;
+};
+
 struct FreeOutputs;
 
 struct ClassLayout {
@@ -63,7 +68,7 @@ struct ClassLayout {
     Py_ssize_t most_positional;  // positional.size()
     FreeOutputs *free_list;  // dead instances of the same size, or NULL
     PyObject *aliases;  // a tuple of (alias, field name, notice or None), owned; NULL if there are none
-    PyObject *displaced;  // a dict: descriptor of a field -> what the class itself had in its place; owned, or NULL
+    std::vector<Displaced> displaced;  // by descriptors in the class, and by those that may be put back into it
 
     Shared<unsigned int> version;  // version_tag of the class for which the facts below were read
     Shared<bool> is_untagged;  // CPython had no tag left for the class: the facts may be out of date

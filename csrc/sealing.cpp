@@ -7,6 +7,9 @@
 #include "slots.hpp"
 #include "vars.hpp"
 
+#include <algorithm>
+#include <iterator>
+
 namespace fastoutputs {
 
 static PyObject *mirror_dict_key;  // "__fastoutputs_mirror_dict__", where a class chose
@@ -43,40 +46,34 @@ static bool is_field_descriptor(PyObject *attribute) {
 }
 
 py::object declared_value(PyObject *attribute) {
-    PyObject *displaced = attribute;
-    if (is_field_descriptor(attribute)) {
-        PyObject *all = own_layout(PyDescr_TYPE(attribute))->displaced;
-        displaced = all ? PyDict_GetItemWithError(all, attribute) : nullptr;
-        if (!displaced && PyErr_Occurred()) {
-            throw py::error_already_set();
+    if (!is_field_descriptor(attribute)) {
+        return py::reinterpret_borrow<py::object>(attribute);
+    }
+    for (const Displaced &each : own_layout(PyDescr_TYPE(attribute))->displaced) {
+        if (each.descriptor.get() == attribute) {
+            return py::reinterpret_borrow<py::object>(each.value.get());
         }
     }
-    return py::reinterpret_borrow<py::object>(displaced);
+    return {};
 }
 
 // Puts a descriptor in the place of what the class itself has under the name.
 static void displace(PyTypeObject *type, ClassLayout *layout, PyObject *name, PyObject *descriptor) {
     PyObject *own = own_attribute(type, name);
-    const py::object displaced = own ? declared_value(own) : py::object();
-    if (displaced) {
-        if (!layout->displaced) {
-            layout->displaced = new_dict().release().ptr();
-        }
-        is_yes(PyDict_SetItem(layout->displaced, descriptor, displaced.ptr()));
+    py::object value = own ? declared_value(own) : py::object();
+    if (value) {
+        layout->displaced.push_back({Ref::borrow(descriptor), Ref(value.release().ptr())});
     }
     set_on(type, name, descriptor);
 }
 
-// A class that is patched often has had many. One that nobody holds cannot be put back into the class.
+// A class that is patched often has had many descriptors. One that nobody holds cannot be put back into it.
 static void forget_lost_descriptors(ClassLayout *layout) {
-    if (layout->displaced) {
-        const py::dict kept = new_dict();
-        is_yes(for_each_item(layout->displaced, [&](PyObject *descriptor, PyObject *displaced) {
-            constexpr Py_ssize_t ours = 2;  // the dict's and that of this walk
-            return Py_REFCNT(descriptor) > ours ? PyDict_SetItem(kept.ptr(), descriptor, displaced) : 0;
-        }));
-        Ref before(std::exchange(layout->displaced, Py_NewRef(kept.ptr())));
-    }
+    std::vector<Displaced> &all = layout->displaced;
+    auto is_held = [](const Displaced &each) { return Py_REFCNT(each.descriptor.get()) > 1; };
+    const auto first_lost = std::partition(all.begin(), all.end(), is_held);
+    const std::vector<Displaced> lost(std::make_move_iterator(first_lost), std::make_move_iterator(all.end()));
+    all.erase(first_lost, all.end());  // and then the values go, which may run any code
 }
 
 // Gives each field a descriptor, unless the class has a data descriptor of its own under the name. A class that stores

@@ -165,7 +165,7 @@ def rebuild(cls: type, bases: tuple[type, ...], without: type = type) -> type:
     body.update(__qualname__=cls.__qualname__, __annotations__=annotations)
     if (
         "__slots__" in own
-    ):  # those of @dataclass(slots=True) have defaults, which no name in __slots__ may have
+    ):  # @dataclass(slots=True) puts fields there, and a slot can have no default
         body["__slots__"] = tuple(name for name in slots if name not in fields)
     for name, field in fields.items():
         if field._field_type is not dataclasses._FIELD:  # type: ignore[attr-defined]
