@@ -120,7 +120,7 @@ FOREIGN: dict[str, Callable[[Kind], Any]] = {
     "none": lambda kind: None,
     "str": lambda kind: "loss",
     "dict": lambda kind: {"loss": 1},
-    "class": lambda kind: kind.Out,
+    "class": lambda kind: type("Out", (kind.Out,), {}),  # it does not keep what is set on it here
     "another": lambda kind: kind.Single(1),
     "base": lambda kind: ModelOutput(loss=1),
     "uninitialised": lambda kind: kind.Out.__new__(kind.Out),
