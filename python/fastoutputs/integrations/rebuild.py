@@ -163,9 +163,8 @@ def rebuild(cls: type, bases: tuple[type, ...], without: type = type) -> type:
             left_out.add("__hash__")
     body = {name: methods.copy(value) for name, value in own.items() if name not in left_out}
     body.update(__qualname__=cls.__qualname__, __annotations__=annotations)
-    if (
-        "__slots__" in own
-    ):  # @dataclass(slots=True) puts fields there, and a slot can have no default
+    if "__slots__" in own:
+        # @dataclass(slots=True) puts fields there, and a name there can have no default.
         body["__slots__"] = tuple(name for name in slots if name not in fields)
     for name, field in fields.items():
         if field._field_type is not dataclasses._FIELD:  # type: ignore[attr-defined]
