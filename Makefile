@@ -18,9 +18,11 @@ FRAMEWORKS := --python $(MAIN) --group build --group frameworks --group tensorfl
 SMALL := --group build --group test --package --werror
 # Two files of tests at once, each in the order in which it is written.
 TWO := -n 2 --dist loadfile
+# Those that are marked slow, too.
+ALL := -m ""
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-main newer debug versions newest nightly libraries frameworks peer bench instructions pybind-class wheels asan tsan fuzz valgrind arm64 typing docs lint tidy clang compile-commands free-threaded format develop venv clean
+.PHONY: help demo test test-main slow newer debug versions newest nightly libraries frameworks peer bench instructions pybind-class wheels asan tsan fuzz valgrind arm64 typing docs lint tidy clang compile-commands free-threaded format develop venv clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9%-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,7 +33,7 @@ venv:
 demo: venv ## see it at work
 	@$(BIN)/python -m demo $(ARGS)
 
-test: lint test-main ## lint, all tests on 3.11, the container's on every other Python found
+test: lint test-main ## lint, the tests on 3.11, the container's on every other Python found
 	@for version in $(OTHERS); do $(MAKE) --no-print-directory test-$$version || exit 1; done
 
 test-main:
@@ -39,6 +41,10 @@ test-main:
 	@$(MAKE) --no-print-directory pybind-class
 	@echo "--- tests on Python $(MAIN), torch and transformers there"
 	@$(BIN)/python -m pytest $(TWO) tests $(ARGS)
+
+slow: venv pybind-class ## the tests on 3.11 that `make test` leaves out
+	@$(BIN)/python -m pytest $(TWO) -m slow tests $(ARGS)
+	@$(MAKE) --no-print-directory libraries ARGS="-m slow"
 
 test-%: # the container's tests on one Python, without torch: `make test-3.13`
 	@$(ENSURE) build/venv/test-$* --python $* $(SMALL) --group original
@@ -72,7 +78,7 @@ versions: venv ## small programs beside the original, with every supported trans
 suite-%: venv pybind-class # the whole suite with another transformers, a group of pyproject.toml: `make suite-5.23`
 	@$(ENSURE) build/venv/transformers-$* --python $(MAIN) --over $(VENV) --group transformers-$*
 	@echo "--- tests on Python $(MAIN), transformers $* there"
-	@build/venv/transformers-$*/bin/python -m pytest $(TWO) tests $(ARGS)
+	@build/venv/transformers-$*/bin/python -m pytest $(TWO) $(ALL) tests $(ARGS)
 
 # pinned: the newest that are supported. latest: those of today. pre: their pre-releases. 2.14: an older torch.
 # The constraints of this machine, if it has any, are for its own programs: they may hold torch back.
@@ -87,7 +93,7 @@ newest: ## the suite and the core of libraries with the newest transformers and 
 	@PIP_CONSTRAINT=/dev/null $(ENSURE) build/venv/newest-$(NEWEST) --python $(MAIN) --group build --group test \
 	    --group weights $(NEWEST_$(NEWEST)) --package
 	@echo "--- tests on Python $(MAIN), the newest transformers and torch there: $(NEWEST)"
-	@build/venv/newest-$(NEWEST)/bin/python -m pytest $(TWO) tests $(ARGS)
+	@build/venv/newest-$(NEWEST)/bin/python -m pytest $(TWO) $(ALL) tests $(ARGS)
 	@build/venv/newest-$(NEWEST)/bin/python -m pytest tests/libraries $(NOT_CORE) $(ARGS)
 
 nightly: ## all that takes too long for .ci/run
@@ -96,15 +102,16 @@ nightly: ## all that takes too long for .ci/run
 libraries: ## other libraries that pass outputs around: accelerate, peft, lightning, diffusers, ray and more
 	@$(ENSURE) build/venv/libraries $(LIBRARIES)
 	@echo "--- tests on Python $(MAIN), libraries that pass outputs around there"
-	@build/venv/libraries/bin/python -m pytest tests/libraries tests/test_docs.py tests/test_every_output_class.py $(ARGS)
+	@build/venv/libraries/bin/python -m pytest tests/libraries tests/test_docs.py::test_page tests/test_every_output_class.py $(ARGS)
 
 # These are run under transformers 5 by `make test`, and here under 4.
-UNDER_4 := $(addprefix tests/test_,install.py every_output_class.py modeling_outputs.py bert.py) \
-    "tests/test_docs.py::test_page[frameworks.md]"
+UNDER_4 := $(addprefix tests/test_,install.py every_output_class.py modeling_outputs.py bert.py)
+# One program runs all models of TensorFlow, which takes minutes on a busy machine.
 frameworks: ## TensorFlow and Flax outputs beside the originals, in an environment of their own (3.5 GB)
 	@$(ENSURE) build/venv/frameworks $(FRAMEWORKS) --werror
 	@echo "--- tests on Python $(MAIN), TensorFlow, Flax and transformers 4 there"
-	@build/venv/frameworks/bin/python -m pytest tests/frameworks $(UNDER_4) $(ARGS)
+	@build/venv/frameworks/bin/python -m pytest -o faulthandler_timeout=1800 tests/frameworks \
+	    "tests/test_docs.py::test_page[frameworks.md]" $(UNDER_4) $(ARGS)
 
 peer: ## transformers' own common model tests, with the original and with ours: none may be lost
 	@$(ENSURE) build/venv/libraries $(LIBRARIES)
@@ -175,11 +182,12 @@ valgrind: ## some of the container's tests under valgrind's memcheck
 	PYTHONMALLOC=malloc valgrind --quiet --error-exitcode=1 --suppressions=tests/valgrind.supp --num-callers=30 \
 	    build/venv/valgrind/bin/python -m pytest -p no:cacheprovider $(VALGRIND_TESTS) $(ARGS)
 
-typing: venv ## both type checkers, and the stub against the module
+typing: venv ## both type checkers, what they say of a user's code, and the stub against the module
 	@$(BIN)/python -m mypy
 	@if command -v node >/dev/null; then $(BIN)/python -m pyright; \
 	else echo "pyright skipped: it runs on node, which is not on PATH"; fi
 	@$(BIN)/python -m mypy.stubtest fastoutputs._core
+	@$(BIN)/python -m pytest -q -m slow tests/test_typing.py
 
 # Read afresh each time, so that a warning is not lost with what is kept from the last one.
 docs: ## the site, into build/site: warnings are errors, and no link may lead nowhere

@@ -9,13 +9,15 @@ mkdir -p "$LOGS"
 section() { # TITLE COMMAND...
     local title=$1 log="$LOGS/$1.log" started=$SECONDS verdict=good
     shift
-    "$@" >"$log" 2>&1 || verdict=FAILED
+    local TIMEFORMAT="%U %S"
+    { time "$@" >"$log" 2>&1; } 2>"$log.processor" || verdict=FAILED
     [ "$verdict" = good ] || echo "$title" >>"$LOGS/failed"
     {
         flock 9
         printf '\n======== %s ========\n' "$title"
         cat "$log"
-        printf -- '-------- %s: %s, %d s\n' "$title" "$verdict" $((SECONDS - started))
+        printf -- '-------- %s: %s, %d s, %d s of a processor\n' "$title" "$verdict" $((SECONDS - started)) \
+            "$(awk '{print int($1 + $2)}' "$log.processor")"
     } 9>"$LOGS/lock"
 }
 

@@ -180,6 +180,7 @@ def test_instructions_that_grow_are_named() -> None:
     assert instructions.show(Console(quiet=True), counted, before) == ["a"]
 
 
+@pytest.mark.slow
 @pytest.mark.needs_torch
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's, of itself
 def test_compiled_calls_and_tokens() -> None:

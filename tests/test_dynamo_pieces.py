@@ -175,6 +175,7 @@ else:
     NAMES += [(Tracker, "_base_vt"), (variables.ConstDictVariable, "_nonvar_fields")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("owner", "name"), NAMES, ids=[f"{owner.__name__}.{name}" for owner, name in NAMES]
 )
@@ -196,6 +197,7 @@ METHODS = [(owner, name) for owner, name in METHODS if inspect.isclass(owner)]
 METHODS.append((Tracker, "__init__"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("owner", "name"), METHODS, ids=[f"{owner.__name__}.{name}" for owner, name in METHODS]
 )

@@ -15,7 +15,6 @@ from every_output_class import BASES, Shot, shots
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 pytestmark = [
-    pytest.mark.slow,
     pytest.mark.parametrize("library", [name for name in BASES if find_spec(name)]),
 ]
 

@@ -13,7 +13,6 @@ from future_base import CHANGES, IMPOSSIBLE, WITH_MODEL, read
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 pytestmark = [
-    pytest.mark.slow,
     pytest.mark.skipif(not hasattr(os, "fork"), reason="a child process for each change"),
 ]
 
@@ -23,7 +22,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return future_base.written(tmp_path_factory.mktemp("future"), "transformers")
 
 
-@pytest.mark.parametrize("mode", ["before", "after"])
+@pytest.mark.parametrize("mode", [pytest.param("before", marks=pytest.mark.slow), "after"])
 @pytest.mark.parametrize("change", [name for name in CHANGES if name not in IMPOSSIBLE])
 def test_what_can_be_carried_gives_the_same(written: Path, change: str, mode: str) -> None:
     expected, _ = read(written, change, "original")

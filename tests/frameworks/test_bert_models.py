@@ -19,8 +19,6 @@ import numpy as np
 import pytest
 from bert_models import CAUSAL, HEADS, LABELS
 
-pytestmark = pytest.mark.slow
-
 PROGRAM = Path(__file__).with_name("bert_models.py")
 DATA = Path(__file__).parents[1] / "data"
 PREFIXES = {"tf": "TFBert", "flax": "FlaxBert"}

@@ -84,12 +84,14 @@ def test_every_model(same: Any, name: str) -> None:
     same(scenario)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_hidden_states_and_attentions(same: Any, name: str) -> None:
     given = {**inputs(name), **EVERYTHING}
     same(lambda: counted(name, [given, given]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dynamic", [None, True])
 @pytest.mark.parametrize("name", ["BertModel", "LlamaForCausalLM"])
 def test_other_shapes_and_options(same: Any, name: str, dynamic: bool | None) -> None:
@@ -98,6 +100,7 @@ def test_other_shapes_and_options(same: Any, name: str, dynamic: bool | None) ->
     same(lambda: counted(name, runs, dynamic=dynamic))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", [nullcontext, slots_only])
 @pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
 def test_backends(same: Any, backend: str, block: Any) -> None:

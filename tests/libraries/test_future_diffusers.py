@@ -8,6 +8,8 @@ import future_base
 import pytest
 from future_base import CHANGES, IMPOSSIBLE, read
 
+FIRST = ("nothing", "all that can be carried")
+
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -15,7 +17,14 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("mode", ["before", "after"])
-@pytest.mark.parametrize("change", [name for name in CHANGES if name not in IMPOSSIBLE])
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] * (name not in FIRST))
+        for name in CHANGES
+        if name not in IMPOSSIBLE
+    ],
+)
 def test_what_can_be_carried_gives_the_same(written: Path, change: str, mode: str) -> None:
     expected, _ = read(written, change, "original")
     assert len(expected) > 1000

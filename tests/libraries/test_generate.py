@@ -198,7 +198,10 @@ def test_an_encoders_output_as_an_input(same: Same, model: str, beams: int) -> N
 
 
 @pytest.mark.parametrize("model, bits", itertools.product(["llama", "gpt2"], [2, 4]))
-@pytest.mark.parametrize("mode", ["greedy", "sample", "beam search"])
+@pytest.mark.parametrize(
+    "mode",
+    ["greedy", *(pytest.param(mode, marks=pytest.mark.slow) for mode in ("sample", "beam search"))],
+)
 def test_quantised_cache(same: Same, model: str, bits: int, mode: str) -> None:
     def scenario() -> Any:
         # Of eight numbers each, and filled in the middle of the run.
