@@ -14,6 +14,14 @@ from .model_output import ModelOutput, OutputMutationError, build_info, slots_on
 from .schema import schema
 
 if TYPE_CHECKING:
+    from . import (
+        fields,
+        modeling_flax_outputs,
+        modeling_outputs,
+        modeling_tf_outputs,
+        models,
+        pytree,
+    )
     from .integrations.install import install, installed, uninstall
 
 __version__ = build_info()["version"]
@@ -29,10 +37,27 @@ __all__ = [
 ]
 
 
+_MODULES = (
+    "fields",
+    "modeling_flax_outputs",
+    "modeling_outputs",
+    "modeling_tf_outputs",
+    "models",
+    "pytree",
+)
+
+
 def __getattr__(name: str) -> Any:
-    if name in ("install", "installed", "uninstall"):  # seldom needed, and not cheap to import
+    """What takes a while to import is imported when it is first used."""
+    if name in ("install", "installed", "uninstall"):
         return getattr(import_module(".integrations.install", __name__), name)
+    if name in _MODULES:
+        return import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *_MODULES, "__version__"])
 
 
 when_imported(
