@@ -5,18 +5,20 @@ The whole suite, with more of both, curves and generation loops, is bench/ in th
 
 from __future__ import annotations
 
+import json
 import random
+import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import make_dataclass
 from typing import Any, NamedTuple
 
 from ..model_output import ModelOutput
-from .timing import Entry, readable, statement_loop, take_turns
+from .timing import Entry, statement_loop, take_turns
 
-__all__ = ["OPERATIONS", "ORIGINAL", "STEP", "main", "measure"]
+__all__ = ["DICT_BACKED", "OPERATIONS", "ORIGINAL", "main", "measure"]
 
-STEP, SLOTS, ORIGINAL = "in step", "slots only", "transformers"
+DICT_BACKED, SLOTS_ONLY, ORIGINAL = "dict-backed", "slots-only", "original"
 
 OPERATIONS = {
     "make": "make(loss=a, logits=b)",
@@ -32,7 +34,7 @@ OPERATIONS = {
 class _NamedOutput(NamedTuple):
     loss: Any = None
     logits: Any = None
-    past_key_values: Any = None
+    cache: Any = None
     hidden_states: Any = None
     attentions: Any = None
 
@@ -49,8 +51,8 @@ def _dataclass(*bases: type, **options: Any) -> Callable[..., Any]:
 
 def _contenders() -> dict[str, Callable[..., Any]]:
     """name -> what makes one of five fields. Those whose library is not installed are left out."""
-    found: dict[str, Callable[..., Any]] = {STEP: _dataclass(ModelOutput)}
-    found[SLOTS] = _dataclass(ModelOutput, namespace={"__fastoutputs_mirror_dict__": False})
+    found: dict[str, Callable[..., Any]] = {DICT_BACKED: _dataclass(ModelOutput)}
+    found[SLOTS_ONLY] = _dataclass(ModelOutput, namespace={"__fastoutputs_mirror_dict__": False})
     with suppress(ImportError):
         from transformers.utils.generic import ModelOutput as original
 
@@ -65,10 +67,27 @@ def _contenders() -> dict[str, Callable[..., Any]]:
     return found
 
 
+_LEGEND = {  # contender -> the head of its column, and what it is
+    DICT_BACKED: ("ours", "fastoutputs, dict-backed: the default"),
+    SLOTS_ONLY: ("slots", "fastoutputs, slots-only"),
+    ORIGINAL: ("orig", "the ModelOutput of transformers"),
+    "msgspec": ("msgs", "a msgspec.Struct"),
+    "dataclass": ("dcls", "a dataclass with slots"),
+    "named tuple": ("ntup", "a NamedTuple"),
+    "dict": ("dict", "a dict"),
+}
+
+
 def measure(
-    operations: Iterable[str], names: Iterable[str] = (), rounds: int = 30
+    operations: Iterable[str],
+    names: Iterable[str] = (),
+    rounds: int = 30,
+    progress: Callable[[str], object] = lambda operation: None,
 ) -> dict[str, dict[str, float]]:
-    """operation -> contender (all of them, unless named) -> ns, the best round; only what it can do."""
+    """operation -> contender (all of them, unless named) -> ns, the best round; only what it can do.
+
+    progress is called with each operation before it is measured.
+    """
     a, b = _Value(), _Value()
     makes = _contenders()
     chosen = [name for name in names or makes if name in makes]
@@ -78,6 +97,7 @@ def measure(
     }
     results: dict[str, dict[str, float]] = {}
     for operation in operations:
+        progress(operation)
         statement = OPERATIONS[operation]
         entries: list[Entry] = []
         for name, scope in scopes.items():
@@ -91,20 +111,47 @@ def measure(
 
 
 def _ratio(value: float | None, base: float) -> str:
-    return "" if value is None else f"{value / base:.{0 if value > 10 * base else 2}f} x"
+    return "" if value is None else f"{value / base:.{0 if value > 10 * base else 2}f}x"
 
 
-def main() -> int:
+def _show_progress(operation: str) -> None:
+    """One line, which the next overwrites; nothing in a log."""
+    if sys.stderr.isatty():
+        place = list(OPERATIONS).index(operation) + 1
+        print(f"\r  {place} of {len(OPERATIONS)}: {operation:20}", end="", file=sys.stderr, flush=True)
+
+
+def _end_progress() -> None:
+    if sys.stderr.isatty():
+        print(f"\r{'':30}\r", end="", file=sys.stderr, flush=True)
+
+
+def main(*, as_json: bool = False) -> int:
     """Print the table."""
-    results = measure(OPERATIONS)
+    try:
+        results = measure(OPERATIONS, progress=_show_progress)
+    finally:
+        _end_progress()
     names = list(results["make"])
-    rows = [["", *names]]
+    if as_json:
+        figures = {
+            operation: {name: round(ns, 2) for name, ns in row.items()}
+            for operation, row in results.items()
+        }
+        print(json.dumps({"unit": "ns", "fields": 5, "given": 2, "results": figures}, indent=2))
+        return 0
+    rows = [["", *(_LEGEND[name][0] for name in names)]]
     for operation, row in results.items():
-        others = (_ratio(row.get(name), row[STEP]) for name in names[1:])
-        rows.append([operation, readable(row[STEP]), *others])
-    print("Five fields, two of them given; what the others cost is in times of `in step`.\n")
+        ours = row[DICT_BACKED]
+        others = (_ratio(row.get(name), ours) for name in names[1:])
+        rows.append([operation, f"{ours:.{1 if ours < 99.5 else 0}f}", *others])
+    print("An output with five fields, two of them given.\n")
     for first, *cells in rows:
-        print(f"  {first:18}" + "".join(f"{cell:>13}" for cell in cells))
+        print(f"{first:18}" + "".join(f"{cell:>6}" for cell in cells).rstrip())
+    print("\nours: in ns. The others: how many times as long.")
+    for name in names:
+        title, what = _LEGEND[name]
+        print(f"  {title:6} {what}")
     if ORIGINAL not in names:
-        print("\n  transformers is not installed: nothing to compare its outputs with")
+        print("\ntransformers is not installed: the original is left out.")
     return 0

@@ -14,6 +14,7 @@ Everything is prepared first; what goes wrong then has changed nothing.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 
@@ -55,13 +56,15 @@ def install(*, mirror_dict: bool = True, diffusers: bool = False) -> Report:
         InstallError: the library is just being imported, or has no base of its output classes that
             could be replaced. Nothing has been changed then.
     """
+    _environment_first()
     with lock:
         names = LIBRARIES if diffusers else LIBRARIES[:1]
         new = [Installation(find_library(name)) for name in names if not _is_active(name)]
         try:
             for installation in new:
                 _active[installation.library.name] = installation
-                installation.start()
+                with installation.report.timed():
+                    installation.start()
         except BaseException:
             _remove(new)
             raise
@@ -78,6 +81,7 @@ def uninstall() -> None:
     Classes that they defined in between are made anew on their own base. What other code defined or
     imported in between, and outputs that were made, stay what they are.
     """
+    _environment_first()
     with lock:
         if _active:
             _remove(list(_active.values()))
@@ -89,6 +93,7 @@ def installed(
     *, mirror_dict: bool = True, diffusers: bool = False
 ) -> Generator[Report, None, None]:
     """install() for the time of a block; what was installed before stays so afterwards."""
+    _environment_first()
     before, had_mirror_dict = list(_active), _mirror_dict()
     report = install(mirror_dict=mirror_dict, diffusers=diffusers)
     try:
@@ -97,6 +102,13 @@ def installed(
         with lock:
             _remove([found for name, found in _active.items() if name not in before])
             _set_mirror_dict(had_mirror_dict)
+
+
+def _environment_first() -> None:
+    """What `fastoutputs run` or FASTOUTPUTS=1 puts off until a library is imported counts as done at the start."""
+    at_start = sys.modules.get("fastoutputs_at_start")
+    if at_start is not None:
+        at_start.fire()
 
 
 def _is_active(name: str) -> bool:
