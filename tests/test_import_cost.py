@@ -64,6 +64,37 @@ def test_only_the_standard_library_and_what_is_asked_for():
     assert new - foreign <= usual
 
 
+def test_completion_offers_the_public_names_and_imports_nothing():
+    code = (
+        "import sys, fastoutputs, fastoutputs.models\n"
+        "before, names = set(sys.modules), dir(fastoutputs)\n"
+        "assert set(fastoutputs.__all__) < set(names) and 'install' in names, names\n"
+        "assert {'fields', 'modeling_flax_outputs', 'modeling_outputs', 'modeling_tf_outputs', 'models',\n"
+        "        'pytree', '__version__'} == set(names) - set(fastoutputs.__all__), names\n"
+        "assert dir(fastoutputs.models) == ['bert'] and set(sys.modules) == before\n"
+        "assert all(getattr(fastoutputs, name) is getattr(fastoutputs, name) for name in names)\n"
+        "assert dir(fastoutputs) == names\n"
+        "try: fastoutputs.no_such\n"
+        "except AttributeError as error: assert 'no_such' in str(error)"
+    )
+    assert "fastoutputs.modeling_outputs" in loaded_by(code)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "modeling_outputs.BaseModelOutput",
+        "modeling_tf_outputs.TFBaseModelOutput",
+        "modeling_flax_outputs.FlaxBaseModelOutput",
+        "models.bert.BertForPreTrainingOutput",
+        "pytree.tree_node",
+        "fields.Documented",
+    ],
+)
+def test_submodules_are_there_at_once(name):
+    loaded_by(f"import fastoutputs; fastoutputs.{name}")
+
+
 def test_resolving_types_without_the_libraries():
     """Where a framework is not there, its types resolve to Any."""
     code = (

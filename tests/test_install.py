@@ -746,13 +746,24 @@ def test_run_starts_a_script_or_a_module(tmp_path: Any) -> None:
 
 def test_bench_compares_in_one_table() -> None:
     done = command("bench")
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode, done.stderr) == (0, "")  # progress is for a terminal
     _, _, heading, *rows = done.stdout.splitlines()
-    assert heading.split()[:5] == ["in", "step", "slots", "only", "transformers"]
-    assert [row[:20].strip() for row in rows] == [*bench.OPERATIONS]
+    assert max(map(len, done.stdout.splitlines())) <= 60
+    columns = heading.split()
+    assert columns[:3] == ["ours", "slots", "orig"]
+    rows, legend = rows[: len(bench.OPERATIONS)], rows[len(bench.OPERATIONS) + 2 :]
+    assert [row[:18].strip() for row in rows] == [*bench.OPERATIONS]
+    assert [line.split()[0] for line in legend] == columns
     for row in rows:
-        unit, slots_only, _, original, _ = row[20:].split()[1:6]
-        assert unit in ("ns", "µs") and float(slots_only) > 0 and float(original) > 0
+        ours, slots, original = row[18:].split()[:3]
+        assert float(ours) > 0 and float(slots.rstrip("x")) > 0 and float(original.rstrip("x")) > 0
+
+
+def test_bench_as_json() -> None:
+    done = command("bench", "--json")
+    found = json.loads(done.stdout)
+    assert found["unit"] == "ns" and [*found["results"]] == [*bench.OPERATIONS]
+    assert {"dict-backed", "slots-only", "original"} <= found["results"]["make"].keys()
 
 
 def test_doctor_fits_a_screen() -> None:
@@ -760,5 +771,18 @@ def test_doctor_fits_a_screen() -> None:
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert len(lines) <= 24 and max(map(len, lines)) <= 120
-    assert "supported" in done.stdout and "output classes rebuilt" in done.stdout
+    assert "tested" in done.stdout and "output classes rebuilt" in done.stdout
     assert done.stdout.count("ns ->") == 3
+    (compiler,) = (line.split() for line in lines if line.startswith("  compiler"))
+    assert compiler[1] in ("GCC", "Clang", "Apple", "MSVC") or not compiler[1][0].isdigit()
+
+
+def test_doctor_as_json() -> None:
+    done = command("doctor", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["fastoutputs"] == fastoutputs.__version__ and found["enabled"] is None
+    assert found["libraries"]["transformers"]["version"] == transformers.__version__
+    assert isinstance(found["libraries"]["torch"]["tested"], bool)
+    assert "transformers.modeling_outputs.CausalLMOutput" in found["install"]["report"]["rebuilt"]
+    assert found["speed"].keys() == {"make", "out[0]", "out.to_tuple()"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -43,6 +44,24 @@ def test_wheels_are_built_by_the_pinned_cibuildwheel() -> None:
     workflow = (ROOT / ".github/workflows/wheels.yml").read_text(encoding="utf-8")
     (version,) = re.findall(r"pypa/cibuildwheel@v(\S+)", workflow)
     assert f"cibuildwheel=={version}" in PROJECT["dependency-groups"]["wheels"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Visual Studio is found wherever it is")
+def test_a_build_without_a_compiler_says_what_to_install(tmp_path: Path) -> None:
+    cmake, ninja = (Path(sys.executable).parent / name for name in ("cmake", "ninja"))
+    if not cmake.exists() or not ninja.exists():
+        pytest.skip("cmake and ninja are in .venv only")
+    options = ["-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={ninja}"]
+    done = subprocess.run(
+        [cmake, "-S", ROOT, "-B", tmp_path, *options],
+        env={"PATH": str(tmp_path), "CXX": "/no/such/compiler"},
+        capture_output=True,
+        text=True,
+    )
+    (said,) = (line for line in done.stderr.splitlines() if "C++17 compiler" in line)
+    assert done.returncode and '(it looked for "/no/such/compiler"): ' in said
+    assert re.search("run `|install ", said) and "or use a wheel" in said
+    assert done.stderr.count("CMake Error") == 1
 
 
 def short(version: str) -> tuple[int, ...]:

@@ -88,7 +88,7 @@ def _script(given: str, arguments: Sequence[str]) -> _Program:
     path = _find(given)
     sys.argv = [given, *arguments]
     if pkgutil.get_importer(path) is not None:  # a folder, or an archive
-        _put_on_path(path, always=True)
+        _put_on_path(os.path.abspath(path), always=True)
         details: Any = runpy._get_main_module_details  # type: ignore[attr-defined]
         _, spec, code = details(_CannotStartError)
         return _of_spec(spec, code, given)
