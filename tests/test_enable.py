@@ -6,7 +6,6 @@ import ast
 import os
 import shutil
 import subprocess
-import sys
 import venv
 from pathlib import Path
 
@@ -25,7 +24,9 @@ class Environment:
         venv.EnvBuilder(with_pip=False, symlinks=os.name == "posix").create(folder)
         scripts = "Scripts" if os.name == "nt" else "bin"
         self.python = folder / scripts / ("python.exe" if os.name == "nt" else "python")
-        self.site = Path(self.run("-c", "import site; print(site.getsitepackages()[0])").stdout.strip())
+        self.site = Path(
+            self.run("-c", "import site; print(site.getsitepackages()[0])").stdout.strip()
+        )
         home = self.site
         for source in fastoutputs.__path__:
             if (Path(source) / "__init__.py").exists():
@@ -41,7 +42,9 @@ class Environment:
     def _dist_info(self, home: Path, name: str, version: str) -> None:
         folder = home / f"{name}-{version}.dist-info"
         folder.mkdir()
-        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        (folder / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        )
 
     def run(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         environment = {
@@ -135,7 +138,9 @@ def test_what_cannot_be_written_or_removed_is_one_line(environment: Environment)
         for command, beginning in (("enable", "cannot write"), ("disable", "cannot remove")):
             status, said = environment.command(command)
             assert status == 1 and said.count("\n") == 1
-            assert said.startswith(f"python -m fastoutputs {command}: {beginning} {environment.file}")
+            assert said.startswith(
+                f"python -m fastoutputs {command}: {beginning} {environment.file}"
+            )
     finally:
         environment.file.rmdir()
 

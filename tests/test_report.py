@@ -69,11 +69,11 @@ def test_what_still_holds_an_old_class_is_shown_if_it_is_known() -> None:
 
 def test_a_table_in_a_notebook() -> None:
     class Tags(HTMLParser):
-        open_tags: list[str] = []
+        open_tags: tuple[str, ...] = ()
         text = ""
 
         def handle_starttag(self, tag: str, attrs: object) -> None:
-            self.open_tags = [*self.open_tags, tag]
+            self.open_tags = (*self.open_tags, tag)
 
         def handle_endtag(self, tag: str) -> None:
             assert self.open_tags[-1] == tag
@@ -84,7 +84,7 @@ def test_a_table_in_a_notebook() -> None:
 
     tags = Tags()
     tags.feed(full()._repr_html_())
-    assert tags.open_tags == [] and "here.<locals>.Mine: TypeError" in tags.text
+    assert tags.open_tags == () and "here.<locals>.Mine: TypeError" in tags.text
     assert all(name in tags.text for name in NAMES) and "12 ms" in tags.text
     assert len(re.findall("<tr>", full()._repr_html_())) == 7
 

@@ -167,7 +167,9 @@ def test_torchrun_and_workers_of_a_data_loader(tmp_path: Path) -> None:
 def test_a_command_on_path(tmp_path: Path) -> None:
     """Such as torchrun or accelerate."""
     for name, start in (("launch", f"#!{sys.executable}\n"), ("other", "#!/bin/sh\n")):
-        write(tmp_path / name, f"{start}import sys; print(sys.argv, 'fastoutputs' in sys.modules)\n")
+        write(
+            tmp_path / name, f"{start}import sys; print(sys.argv, 'fastoutputs' in sys.modules)\n"
+        )
         (tmp_path / name).chmod(0o755)
     path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
     assert run("launch", "-x", PATH=path).stdout == "['launch', '-x'] True\n"
@@ -241,7 +243,12 @@ def test_an_older_python_among_the_children(version: str) -> None:
         ("sys.modules['fastoutputs'] = None", "1", False, ""),
         ("sys.modules['fastoutputs._core'] = None", "1", False, ""),
         ("import importlib.util as u; u.find_spec = lambda *_: None", "1", False, ""),
-        ("", "fast", False, "fastoutputs: not installed into this program: FASTOUTPUTS=fast: 'fast' means"),
+        (
+            "",
+            "fast",
+            False,
+            "fastoutputs: not installed into this program: FASTOUTPUTS=fast: 'fast' means",
+        ),
         ("", "off", False, ""),
     ],
     ids=["works", "no package", "another ABI", "no transformers", "a typo", "off"],
@@ -348,7 +355,10 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write(folder / "folder" / "__main__.py", "import sys, beside; print(sys.path[0], sys.argv[0])")
     write(folder / "folder" / "beside.py", "")
     write(folder / "syntax.py", "x = (\n")
-    write(folder / "interrupted.py", "import atexit\natexit.register(print, 'end')\nraise KeyboardInterrupt\n")
+    write(
+        folder / "interrupted.py",
+        "import atexit\natexit.register(print, 'end')\nraise KeyboardInterrupt\n",
+    )
     write(
         folder / "hook.py",
         "import sys\nsys.excepthook = lambda kind, error, tb: print(kind.__name__, tb.tb_frame.f_code.co_filename)\n1 / 0\n",
@@ -403,7 +413,9 @@ def test_a_failing_module_shows_its_own_frames(programs: Path) -> None:
         (["nosuch.py"], "there is no file 'nosuch.py'"),
     ],
 )
-def test_one_line_where_there_is_no_program(programs: Path, arguments: list[str], said: str) -> None:
+def test_one_line_where_there_is_no_program(
+    programs: Path, arguments: list[str], said: str
+) -> None:
     done = run(*arguments, folder=programs)
     assert done.returncode == 2 and done.stderr.startswith(f"python -m fastoutputs run: {said}")
     assert done.stderr.count("\n") == 1 and done.stdout == ""

@@ -14,14 +14,12 @@ from .model_output import ModelOutput, OutputMutationError, build_info, slots_on
 from .schema import schema
 
 if TYPE_CHECKING:
-    from . import (
-        fields,
-        modeling_flax_outputs,
-        modeling_outputs,
-        modeling_tf_outputs,
-        models,
-        pytree,
-    )
+    from . import fields as fields
+    from . import modeling_flax_outputs as modeling_flax_outputs
+    from . import modeling_outputs as modeling_outputs
+    from . import modeling_tf_outputs as modeling_tf_outputs
+    from . import models as models
+    from . import pytree as pytree
     from .integrations.install import install, installed, uninstall
 
 __version__ = build_info()["version"]

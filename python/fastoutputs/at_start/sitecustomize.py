@@ -5,9 +5,7 @@ import sys
 
 if sys.version_info >= (3, 10):
     try:
-        import fastoutputs_at_start
-
-        fastoutputs_at_start.start()
+        __import__("fastoutputs_at_start").start()
     except Exception:
         pass
 
@@ -18,4 +16,4 @@ _rest = [_folder for _folder in sys.path if os.path.abspath(_folder) != _here]
 if len(_rest) < len(sys.path):
     sys.path[:] = _rest
     del sys.modules["sitecustomize"]
-    import sitecustomize  # noqa: F401  # pyright: ignore
+    __import__("sitecustomize")

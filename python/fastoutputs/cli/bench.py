@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from ..model_output import ModelOutput
 from .timing import Entry, statement_loop, take_turns
 
-__all__ = ["DICT_BACKED", "OPERATIONS", "ORIGINAL", "main", "measure"]
+__all__ = ["DICT_BACKED", "OPERATIONS", "ORIGINAL", "main", "measure", "show"]
 
 DICT_BACKED, SLOTS_ONLY, ORIGINAL = "dict-backed", "slots-only", "original"
 
@@ -118,7 +118,9 @@ def _show_progress(operation: str) -> None:
     """One line, which the next overwrites; nothing in a log."""
     if sys.stderr.isatty():
         place = list(OPERATIONS).index(operation) + 1
-        print(f"\r  {place} of {len(OPERATIONS)}: {operation:20}", end="", file=sys.stderr, flush=True)
+        print(
+            f"\r  {place} of {len(OPERATIONS)}: {operation:20}", end="", file=sys.stderr, flush=True
+        )
 
 
 def _end_progress() -> None:
@@ -126,20 +128,9 @@ def _end_progress() -> None:
         print(f"\r{'':30}\r", end="", file=sys.stderr, flush=True)
 
 
-def main(*, as_json: bool = False) -> int:
-    """Print the table."""
-    try:
-        results = measure(OPERATIONS, progress=_show_progress)
-    finally:
-        _end_progress()
+def show(results: dict[str, dict[str, float]]) -> None:
+    """The table, in 60 columns."""
     names = list(results["make"])
-    if as_json:
-        figures = {
-            operation: {name: round(ns, 2) for name, ns in row.items()}
-            for operation, row in results.items()
-        }
-        print(json.dumps({"unit": "ns", "fields": 5, "given": 2, "results": figures}, indent=2))
-        return 0
     rows = [["", *(_LEGEND[name][0] for name in names)]]
     for operation, row in results.items():
         ours = row[DICT_BACKED]
@@ -147,11 +138,27 @@ def main(*, as_json: bool = False) -> int:
         rows.append([operation, f"{ours:.{1 if ours < 99.5 else 0}f}", *others])
     print("An output with five fields, two of them given.\n")
     for first, *cells in rows:
-        print(f"{first:18}" + "".join(f"{cell:>6}" for cell in cells).rstrip())
+        print((f"{first:18}" + "".join(f"{cell:>6}" for cell in cells)).rstrip())
     print("\nours: in ns. The others: how many times as long.")
     for name in names:
         title, what = _LEGEND[name]
         print(f"  {title:6} {what}")
     if ORIGINAL not in names:
         print("\ntransformers is not installed: the original is left out.")
+
+
+def main(*, as_json: bool = False) -> int:
+    """Measure, and print the table."""
+    try:
+        results = measure(OPERATIONS, progress=_show_progress)
+    finally:
+        _end_progress()
+    if as_json:
+        figures = {
+            operation: {name: round(ns, 2) for name, ns in row.items()}
+            for operation, row in results.items()
+        }
+        print(json.dumps({"unit": "ns", "fields": 5, "given": 2, "results": figures}, indent=2))
+    else:
+        show(results)
     return 0

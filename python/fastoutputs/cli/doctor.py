@@ -18,7 +18,7 @@ from . import bench
 from .enable import enabled
 from .wish import VARIABLE
 
-__all__ = ["compiler_name", "main"]
+__all__ = ["compiler_name", "main", "show"]
 
 SHOWN = ("torch", "transformers", "jax", "flax", "tensorflow", "diffusers")
 
@@ -135,7 +135,9 @@ def _note(library: dict[str, Any]) -> str:
     if library["tested"]:
         return "  tested"
     *most, last = library["tested_versions"]
-    return f"  not tested; {', '.join(most)}{' and ' if most else ''}{last} {'are' if most else 'is'}"
+    return (
+        f"  not tested; {', '.join(most)}{' and ' if most else ''}{last} {'are' if most else 'is'}"
+    )
 
 
 def _start_up(found: dict[str, Any]) -> str:
@@ -148,7 +150,8 @@ def _start_up(found: dict[str, Any]) -> str:
     return state
 
 
-def _print(found: dict[str, Any]) -> None:
+def show(found: dict[str, Any]) -> None:
+    """What `--json` prints, for people."""
     print("fastoutputs", found["fastoutputs"])
     _line("python", f"{found['python']} on {found['system']}")
     _line("compiler", f"{found['compiler']}, {found['build_type']}")
@@ -177,5 +180,5 @@ def main(*, as_json: bool = False) -> int:
     if as_json:
         print(json.dumps(found, indent=2))
     else:
-        _print(found)
+        show(found)
     return 1 if "error" in found["install"] else 0

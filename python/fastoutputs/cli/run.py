@@ -10,16 +10,22 @@ import pkgutil
 import runpy
 import shutil
 import sys
-from collections.abc import Sequence
+import sysconfig
+from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from types import CodeType, ModuleType, TracebackType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ..integrations.install import install
 from .wish import Wish, pass_on
 
 __all__ = ["main", "quietly_interrupted", "split"]
 
+
+# Private, but the standard library's pdb uses them, too.
+_Details = tuple[str, ModuleSpec, CodeType]
+_details: Callable[[str, type[Exception]], _Details] = getattr(runpy, "_get_module_details")  # noqa: B009
+_main_details: Callable[[type[Exception]], _Details] = getattr(runpy, "_get_main_module_details")  # noqa: B009
 
 
 class _CannotStartError(Exception):
@@ -37,10 +43,11 @@ def split(arguments: Sequence[str]) -> tuple[list[str], str, str, list[str]]:
     """Options of `run`, SCRIPT or "", MODULE or "", and all that is the program's."""
     for place, argument in enumerate(arguments):
         before, after = list(arguments[:place]), list(arguments[place + 1 :])
+        first = after[0] if after else ""
         if argument == "--":
-            return before, *(after[:1] or [""]), "", after[1:]
+            return before, first, "", after[1:]
         if argument == "-m":
-            return before, "", *(after[:1] or [""]), after[1:]
+            return before, "", first, after[1:]
         if argument.startswith("-m"):
             return before, "", argument[2:], after
         if not argument.startswith("-"):
@@ -78,9 +85,7 @@ def main(prog: str, script: str, module: str, arguments: Sequence[str], wish: Wi
 def _module(name: str, arguments: Sequence[str]) -> _Program:
     _put_on_path(os.getcwd())
     sys.argv = ["-m", *arguments]
-    # The standard library's pdb uses it, too.
-    details: Any = runpy._get_module_details  # type: ignore[attr-defined]
-    _, spec, code = details(name, _CannotStartError)
+    _, spec, code = _details(name, _CannotStartError)
     return _of_spec(spec, code, spec.origin)
 
 
@@ -89,8 +94,7 @@ def _script(given: str, arguments: Sequence[str]) -> _Program:
     sys.argv = [given, *arguments]
     if pkgutil.get_importer(path) is not None:  # a folder, or an archive
         _put_on_path(os.path.abspath(path), always=True)
-        details: Any = runpy._get_main_module_details  # type: ignore[attr-defined]
-        _, spec, code = details(_CannotStartError)
+        _, spec, code = _main_details(_CannotStartError)
         return _of_spec(spec, code, given)
     absolute = os.path.abspath(path)
     resolved = absolute if sys.platform == "win32" else os.path.realpath(absolute)
@@ -108,10 +112,11 @@ def _script(given: str, arguments: Sequence[str]) -> _Program:
 
 
 def _find(given: str) -> str:
-    """The script itself, or a command on PATH that is one: torchrun, accelerate."""
+    """The script itself, or a command that is one, of this environment or on PATH: torchrun, accelerate."""
     if os.path.exists(given):
         return given
-    command = None if os.path.dirname(given) else shutil.which(given)
+    folders = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)])
+    command = None if os.path.dirname(given) else shutil.which(given, path=folders)
     if command is None:
         raise _CannotStartError(f"there is no file {given!r}")
     with open(command, "rb") as file:
@@ -175,4 +180,4 @@ def _show_without_our_frames(error: BaseException) -> None:
 def quietly_interrupted() -> None:
     """Have Python end without a word, and with the exit status that it gives Ctrl-C."""
     if sys.excepthook is sys.__excepthook__:
-        sys.excepthook = lambda *_: None
+        sys.excepthook = lambda kind, value, traceback: None

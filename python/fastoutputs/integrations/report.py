@@ -78,9 +78,7 @@ class Report:
         cost = f"{self.milliseconds:.{0 if self.milliseconds >= 10 else 1}f} ms"
         what = f"{self.library} {self.version}:"
         if self.waiting:
-            return (
-                f"{what} not imported yet ({cost}). Its output classes will be compiled from the start."
-            )
+            return f"{what} not imported yet ({cost}). Its output classes will be compiled from the start."
         rebuilt = _count(len(self.rebuilt), "output class", "output classes")
         more = f"More will follow as {self.library} imports them."
         return f"{what} {rebuilt} rebuilt ({cost}). {more}"
@@ -99,19 +97,25 @@ class Report:
             names = _count(len(self.shared), "class", "classes")
             pairs = _pairs(self.shared, " is ")
             rows.append(
-                _Row("shared", f"{names} of fastoutputs are {self.library}'s while installed", pairs)
+                _Row(
+                    "shared", f"{names} of fastoutputs are {self.library}'s while installed", pairs
+                )
             )
         if self.failed:
             text = f"{_count(len(self.failed), 'class', 'classes')} not rebuilt:"
             rows.append(_Row("left", text, _pairs(self.failed), shows=True))
-        holders: Mapping[str, str] = getattr(self, "left", {})  # what still holds an old class -> why
+        holders: Mapping[str, str] = getattr(
+            self, "left", {}
+        )  # what still holds an old class -> why
         if holders:
             text = f"{_count(len(holders), 'place', 'places')} with an old class:"
             rows.append(_Row("" if self.failed else "left", text, _pairs(holders), shows=True))
         if self.live_instances:
             made = _count(self.live_instances, "output", "outputs")
             rows.append(
-                _Row("made before", f"{made}, which stay what they are: instances of the old classes")
+                _Row(
+                    "made before", f"{made}, which stay what they are: instances of the old classes"
+                )
             )
         if self.unknown:
             text = f"no tested version has {', '.join(self.unknown)}: run as written, so slower"
