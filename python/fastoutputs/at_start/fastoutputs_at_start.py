@@ -4,14 +4,15 @@
 FASTOUTPUTS is set. It stands alone, outside the package: `import fastoutputs` takes longer than many programs run.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from _thread import RLock
-from collections.abc import Sequence
-from importlib.machinery import ModuleSpec
-from types import ModuleType
+
+TYPE_CHECKING = False  # that of typing, which takes longer to import than all else here
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
 
 __all__ = ["fire", "start"]
 
@@ -27,8 +28,8 @@ class _Finder:
         self._lock = RLock()
 
     def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
+        self, fullname: str, path: "Sequence[str] | None", target: "ModuleType | None" = None
+    ) -> "ModuleSpec | None":
         if fullname in self._names:
             self.fire()
         return None

@@ -83,7 +83,10 @@ def main(prog: str, script: str, module: str, arguments: Sequence[str], wish: Wi
 
 
 def _module(name: str, arguments: Sequence[str]) -> _Program:
-    _put_on_path(os.getcwd())
+    try:
+        _put_on_path(os.getcwd())
+    except FileNotFoundError:  # it has been removed
+        _put_on_path("")
     sys.argv = ["-m", *arguments]
     _, spec, code = _details(name, _CannotStartError)
     return _of_spec(spec, code, spec.origin)
