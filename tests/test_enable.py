@@ -110,7 +110,8 @@ def test_without_the_variable_start_up_imports_nothing_more(environment: Environ
     environment.command("enable")
     try:
         after, times = start_up()
-        assert after == before and "fastoutputs" not in times
+        # From 3.13 on, Python reads any .pth file by this codec.
+        assert after - before <= {"encodings.utf_8_sig"} and "fastoutputs" not in times
         assert len(environment.file.read_text().splitlines()) == 1
     finally:
         environment.command("disable")
