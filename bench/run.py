@@ -36,7 +36,7 @@ RESULTS = Path(__file__).parent / "results"
 README = Path(__file__).parent.parent / "README.md"
 
 PLACES = 4  # in memory, where the code and the objects of a case are laid out anew
-PARTS = ("curves", "loops")
+PARTS = ("curves", "loops", "late")
 """Modules that measure in ways of their own: `measure`, `steps` for the progress bar, `markdown`."""
 
 Raw = dict[str, dict[str, list[float]]]

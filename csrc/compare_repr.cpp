@@ -1,6 +1,7 @@
 // ==, != and repr: the container's own, and compiled forms of what @dataclass generates.
 #include "compare_repr.hpp"
 
+#include "replaced.hpp"
 #include "storage.hpp"
 
 namespace fastoutputs {
@@ -87,12 +88,35 @@ static PyObject *dataclass_eq(OutputObject *left, OutputObject *right) {
     return a && b ? PyObject_RichCompare(a.get(), b.get(), Py_EQ) : nullptr;
 }
 
+// An output made before install() and one made since, or the other way round: as if both were of one class. Only the
+// left one need be ours.
+static PyObject *eq_in_family(OutputObject *left, PyObject *right) {
+    const Locked locked(left);
+    const ClassLayout *layout = current_layout(left);
+    if (!layout) {
+        return nullptr;
+    }
+    Ref held = hold(layout);
+    Ref a = fields_as_tuple(left, layout), values = hidden(a ? PyList_New(0) : nullptr);
+    for (Py_ssize_t i = 0; values && i < layout->count; i++) {
+        Ref value(PyObject_GetAttr(right, layout->place[i].name));
+        if (!value || PyList_Append(values.get(), value.get()) < 0) {
+            return nullptr;
+        }
+    }
+    Ref b(values ? PyList_AsTuple(values.get()) : nullptr);
+    return b ? PyObject_RichCompare(a.get(), b.get(), Py_EQ) : nullptr;
+}
+
 // tp_richcompare of classes whose __eq__ is the generated one. Their != stays the container's.
 PyObject *dataclass_richcompare(PyObject *left, PyObject *right, int op) {
     if (op != Py_EQ) {
         return output_richcompare(left, right, op);
     }
     if (Py_TYPE(left) != Py_TYPE(right)) {
+        if (are_of_one_family(Py_TYPE(left), Py_TYPE(right))) {
+            return eq_in_family(as_output(left), right);
+        }
         // The generated __eq__ leaves it to the other side. A dict would read our inner dict, so it is asked
         // here, where a slots-only output has its items, too.
         const richcmpfunc compare = Py_TYPE(right)->tp_richcompare;

@@ -8,6 +8,7 @@
 #include "copy_pickle.hpp"
 
 #include "access.hpp"
+#include "replaced.hpp"
 #include "rollback.hpp"
 #include "storage.hpp"
 #include "vars.hpp"
@@ -120,7 +121,8 @@ static PyObject *bare_and_state(PyObject *op, PyObject *items, bool plain_items)
     Ref iterator(pairs ? PyObject_GetIter(pairs.get()) : nullptr);
     Ref copyreg(iterator ? PyImport_ImportModule("copyreg") : nullptr);
     Ref new_object(copyreg ? PyObject_GetAttrString(copyreg.get(), "__newobj__") : nullptr);
-    return new_object ? Py_BuildValue("(O(O)OOO)", new_object.get(), Py_TYPE(op), state.get(), Py_None, iterator.get())
+    return new_object ? Py_BuildValue("(O(O)OOO)", new_object.get(), class_by_name(Py_TYPE(op)), state.get(), Py_None,
+                                      iterator.get())
                       : nullptr;
 }
 
@@ -144,9 +146,9 @@ static PyObject *output_reduce(PyObject *op, PyObject *) {
         Ref argument(constructor_dict(self, items.get()));
         Ref attributes(argument ? copy_of_attributes(self) : nullptr);
         if (!attributes || PyDict_GET_SIZE(attributes.get()) == 0) {
-            return attributes ? Py_BuildValue("(O(O))", Py_TYPE(op), argument.get()) : nullptr;
+            return attributes ? Py_BuildValue("(O(O))", class_by_name(Py_TYPE(op)), argument.get()) : nullptr;
         }
-        return Py_BuildValue("(O(O)O)", Py_TYPE(op), argument.get(), attributes.get());
+        return Py_BuildValue("(O(O)O)", class_by_name(Py_TYPE(op)), argument.get(), attributes.get());
     }
     return bare_and_state(op, items.get(), plain_items);
 }
@@ -204,7 +206,11 @@ static PyObject *output_copy(PyObject *op, PyObject *) {
 
 // What the module copy does with a class that has no __copy__ or __deepcopy__. memo: None for a shallow copy.
 static PyObject *copy_by_reduce(PyObject *op, PyObject *memo, PyObject *reducer, PyObject *copy) {
-    Ref reduced(reducer ? PyObject_CallOneArg(reducer, op) : PyObject_CallMethod(op, "__reduce_ex__", "i", 4));
+    Ref reduced;
+    {
+        const KeepsClass kept;
+        reduced = Ref(reducer ? PyObject_CallOneArg(reducer, op) : PyObject_CallMethod(op, "__reduce_ex__", "i", 4));
+    }
     if (!reduced || PyUnicode_Check(reduced.get())) {
         return reduced ? Py_NewRef(op) : nullptr;
     }

@@ -8,7 +8,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <new>
 #include <utility>
+#include <vector>
 
 #if PY_VERSION_HEX < 0x030a0000 || PY_VERSION_HEX >= 0x03100000
 #error "fastoutputs supports CPython 3.10 to 3.15: see 'To support a new Python' in CONTRIBUTING"
@@ -38,6 +40,14 @@ constexpr bool uses_free_lists = true;
 #else
 #define FASTOUTPUTS_OUT_OF_LINE __attribute__((noinline))
 #define FASTOUTPUTS_INLINE inline __attribute__((always_inline))
+#endif
+
+#if defined(_MSC_VER)
+#define FASTOUTPUTS_UNLIKELY(condition) (condition)
+#define FASTOUTPUTS_PREFETCH(address)
+#else
+#define FASTOUTPUTS_UNLIKELY(condition) __builtin_expect(static_cast<bool>(condition), 0)
+#define FASTOUTPUTS_PREFETCH(address) __builtin_prefetch(address)
 #endif
 
 // Initial-exec, where there is such a thing, keeps the read of a thread-local to one instruction.
@@ -220,7 +230,7 @@ inline PyMemberDef *python_slots(PyTypeObject *type) {
 
 // The collector's own functions, whatever stands under their names in the module.
 struct Collector {
-    PyObject *collect, *unfreeze, *get_objects;
+    PyObject *collect, *unfreeze, *get_objects, *get_freeze_count;
 };
 inline Collector collector;
 inline PyObject *collector_function(PyObject *gc, const char *name) {
@@ -240,9 +250,88 @@ inline int prepare_collector() {
     collector.collect = collector_function(gc, "collect");
     collector.unfreeze = collector.collect ? collector_function(gc, "unfreeze") : nullptr;
     collector.get_objects = collector.unfreeze ? collector_function(gc, "get_objects") : nullptr;
+    collector.get_freeze_count = collector.get_objects ? collector_function(gc, "get_freeze_count") : nullptr;
     Py_XDECREF(gc);
-    return collector.get_objects ? 0 : -1;
+    return collector.get_freeze_count ? 0 : -1;
 }
+
+// All objects that the collector lists. While one exists, no Python code runs and no Python object is made; without the
+// GIL, each() lets no other thread run. false: no memory, and up to 3.11 with an error set.
+class LiveObjects {
+public:
+    LiveObjects(const LiveObjects &) = delete;
+    LiveObjects &operator=(const LiveObjects &) = delete;
+
+#ifdef Py_GIL_DISABLED
+    LiveObjects() = default;
+    explicit operator bool() const { return true; }
+
+    // f(op) says whether to go on.
+    template <typename Function>
+    void each(Function f) {
+        PyUnstable_GC_VisitObjects([](PyObject *op, void *arg) -> int { return (*static_cast<Function *>(arg))(op); },
+                                   &f);
+    }
+#else
+    explicit operator bool() const { return is_whole_; }
+
+    // f(op) says whether to go on. In an array the next ones can be fetched from memory meanwhile, in the collector's
+    // lists they cannot.
+    template <typename Function>
+    void each(Function f) {
+        constexpr std::size_t ahead = 16;
+        PyObject *const *objects = begin();
+        const std::size_t count = size();
+        for (std::size_t i = 0; i < count && f(objects[i]); i++) {
+            if (i + ahead < count) {
+                FASTOUTPUTS_PREFETCH(objects[i + ahead]);
+            }
+        }
+    }
+#if PY_VERSION_HEX >= 0x030c0000
+    LiveObjects() {
+        PyUnstable_GC_VisitObjects(
+            [](PyObject *op, void *arg) -> int {
+                auto *self = static_cast<LiveObjects *>(arg);
+                try {
+                    self->objects_.push_back(op);
+                } catch (const std::bad_alloc &) {
+                    self->is_whole_ = false;
+                }
+                return self->is_whole_;
+            },
+            this);
+    }
+
+private:
+    PyObject *const *begin() const { return objects_.data(); }
+    std::size_t size() const { return objects_.size(); }
+
+    std::vector<PyObject *> objects_;
+    bool is_whole_ = true;
+#else
+    LiveObjects() : list_(PyObject_CallNoArgs(collector.get_objects)), is_whole_(list_ != nullptr) {}
+    ~LiveObjects() { Py_XDECREF(list_); }
+
+private:
+    PyObject *const *begin() const { return reinterpret_cast<PyListObject *>(list_)->ob_item; }
+    std::size_t size() const { return static_cast<std::size_t>(PyList_GET_SIZE(list_)); }
+
+    PyObject *list_;
+    bool is_whole_;
+#endif
+#endif
+
+public:
+    // Those of gc.freeze() are not among them. They can be followed only while nothing changes.
+    static bool leaves_some_out() {
+        PyObject *count = has_gil ? PyObject_CallNoArgs(collector.get_freeze_count) : nullptr;
+        const bool is_any = count && PyObject_IsTrue(count) != 0;
+        PyErr_Clear();
+        Py_XDECREF(count);
+        return is_any;
+    }
+};
 
 // Whether the size of type matters to op: it is an instance of type, or a class derived from it. Of such a class,
 // `apart`, only instances count.

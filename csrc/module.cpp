@@ -4,7 +4,9 @@
 
 #include "aliases.hpp"
 #include "create.hpp"
+#include "holders.hpp"
 #include "model_output.hpp"
+#include "replaced.hpp"
 #include "sealing.hpp"
 #include "slots.hpp"
 #include "storage.hpp"
@@ -169,6 +171,17 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
         array_types.append(py::make_tuple(module_name, type_name));
     }
     m.attr("array_types") = py::tuple(array_types);
+    m.def("holders", &fo::holders, py::arg("targets"), py::arg("kinds"),
+          "Every object that refers to one of the targets, or to an immutable object that does; and how many instances "
+          "the targets have. kinds says which types are immutable (1), own their dicts (2) or are ignored (4).");
+    m.def(
+        "refill", &fo::refill, py::arg("dict"), py::arg("items"), py::arg("before"),
+        "Give a dict, or an OrderedDict, these items in the place of those it has, in one step and past its methods.");
+    m.def(
+        "set_replaced",
+        [](const py::dict &named, const py::dict &families) { fo::set_replaced(named.ptr(), families.ptr()); },
+        py::arg("named"), py::arg("families"),
+        "Look up in these dicts what class the name of a class means now, and which classes are compared as one.");
     m.def("build_info", &build_info, "Version, compiler and build mode, for bug reports.");
 }
 

@@ -161,6 +161,24 @@ def test_parts_alone(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mon
     )
 
 
+def test_a_late_install_is_measured(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for library in ("rich", "pyperf", "matplotlib", "transformers"):
+        pytest.importorskip(library)
+    from bench import late, run
+
+    monkeypatch.setattr(late, "QUICK", (60_000, 120_000))
+    run.main(["--quick", "--part", "late"])
+    printed = capsys.readouterr().out
+    assert "A late install()" in printed and "no library" in printed
+    rows = [
+        {"objects": 10, "install_ms": 1, "import_ms": 2},
+        {"objects": 110, "install_ms": 3, "import_ms": 2},
+    ]
+    assert late.slope(rows) == 20
+
+
 def test_cost_per_field_is_the_slope() -> None:
     for library in ("rich", "pyperf"):
         pytest.importorskip(library)

@@ -480,6 +480,8 @@ def arguments(out: Any, v: Any) -> list[tuple]:
             (({"loss": v}, {"new": v}, {"plain": v}),),
             (type(out), {"loss": v}),
             (type(out), "loss"),
+            ([v], {tuple: 1, type: 2}),
+            ({"loss": v}, {"new": v}, {"loss": v}),
         ),
     ]
 
@@ -491,7 +493,10 @@ REFUSED = {
     "descriptor": {"__delete__", "__set__"},
 }
 # For new classes, as "seal" and "prepare wrongly" above make; for the import of the package.
-ELSEWHERE = {"__init_subclass__", "set_alias_functions", "set_twin", "set_subclass_hook"}
+ELSEWHERE = {
+    *("__init_subclass__", "set_alias_functions", "set_twin", "set_subclass_hook"),
+    "set_replaced",
+}
 
 
 @pytest.mark.parametrize("owner", OWNERS)

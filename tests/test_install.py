@@ -39,6 +39,7 @@ import fastoutputs
 from fastoutputs import modeling_outputs as ours
 from fastoutputs.cli import bench, doctor
 from fastoutputs.integrations import install as integration
+from fastoutputs.integrations.bookkeeping import Private
 from fastoutputs.integrations.install import InstallError
 from fastoutputs.integrations.references import Swap
 from fastoutputs.integrations.transformers import LIBRARY
@@ -73,8 +74,8 @@ def program(code: str, *arguments: str) -> str:
     return done.stdout
 
 
-class Kept:
-    """Holds a value where install() does not look for it."""
+class Kept(Private):
+    """Holds a value where install() leaves it alone."""
 
     __slots__ = ("value",)
 
@@ -623,15 +624,15 @@ def test_a_broken_class_among_the_users_own_is_left_as_it_is() -> None:
 
 
 def test_an_error_on_the_way_leaves_nothing_half_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    bound, real = dict(vars(theirs)), Swap._in_modules
+    bound, real = dict(vars(theirs)), Swap._in_holder
 
-    def fail(self: Any, find: Any, modules: Any) -> None:
-        real(self, find, modules)
+    def fail(self: Any, found: Any, find: Any) -> None:
+        real(self, found, find)
         if len(self) > 60:
             raise MemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr(Swap, "_in_modules", fail)
+        patch.setattr(Swap, "_in_holder", fail)
         with pytest.raises(MemoryError):
             fastoutputs.install()
     assert dict(vars(theirs)) == bound and at("transformers.utils") is ORIGINAL
@@ -684,14 +685,14 @@ def test_refused_while_transformers_is_imported_and_asked_again() -> None:
     program(
         """
         import fastoutputs, sys
-        from fastoutputs.integrations import installation
+        from fastoutputs.integrations import known_base
         from fastoutputs.integrations.install import InstallError
-        compare = installation.compare
+        compare = known_base.compare
 
         def refuse(library, original):
             raise InstallError("not this one")
 
-        installation.compare = refuse
+        known_base.compare = refuse
         fastoutputs.install()
         try:
             import transformers.utils
@@ -701,7 +702,7 @@ def test_refused_while_transformers_is_imported_and_asked_again() -> None:
             raise AssertionError
         import transformers.utils  # as if nobody had asked
         assert not issubclass(transformers.utils.ModelOutput, fastoutputs.ModelOutput)
-        installation.compare = compare
+        known_base.compare = compare
         assert not fastoutputs.install().waiting
         assert transformers.utils.ModelOutput is fastoutputs.ModelOutput
         fastoutputs.uninstall()

@@ -19,7 +19,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from ..model_output import ModelOutput
-from .installation import Installation, lock
+from .installation import Installation, lock, wait_for_imports
 from .library import LIBRARIES, InstallError, NotInstalledError, find_library
 from .report import Report
 
@@ -57,8 +57,11 @@ def install(*, mirror_dict: bool = True, diffusers: bool = False) -> Report:
             could be replaced. Nothing has been changed then.
     """
     _environment_first()
+    names = LIBRARIES if diffusers else LIBRARIES[:1]
+    for name in names:
+        wait_for_imports(find_library(name))
     with lock:
-        names = LIBRARIES if diffusers else LIBRARIES[:1]
+        _remove([found for found in _active.values() if not found.is_active])  # was interrupted
         new = [Installation(find_library(name)) for name in names if not _is_active(name)]
         try:
             for installation in new:
@@ -79,7 +82,8 @@ def uninstall() -> None:
     """Give the libraries their own classes back; nothing happens if they were never replaced.
 
     Classes that they defined in between are made anew on their own base. What other code defined or
-    imported in between, and outputs that were made, stay what they are.
+    imported in between, and outputs that were made, stay what they are. Where it was interrupted, as by Ctrl-C,
+    another call finishes it.
     """
     _environment_first()
     with lock:
@@ -119,8 +123,10 @@ def _is_active(name: str) -> bool:
 def _remove(installations: list[Installation]) -> None:
     """The last that came goes first, as it may have replaced what another had put there."""
     for installation in reversed(installations):
-        if _active.pop(installation.library.name, None):
+        name = installation.library.name
+        if _active.get(name) is installation:
             installation.put_back()
+            del _active[name]
     if "transformers" in _active and "diffusers" not in _active:
         _active["transformers"].report.diffusers = None
 

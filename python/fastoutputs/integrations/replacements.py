@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from ..model_output import ModelOutput, subclasses
+from .bookkeeping import Private, Table
 from .rebuild import rebuild
 from .report import Report
 
@@ -31,7 +32,7 @@ def replacements(
 
     A metaclass called `without` is left out, and the report is told.
     """
-    result = dict(found)
+    result: dict[type, type] = Table(found)
     failed: set[type] = set()
     for cls in classes:
         if cls in result:
@@ -92,7 +93,7 @@ def _declared(cls: Any) -> tuple[bool, list[tuple[Any, ...]]]:
     ]
 
 
-class _Counterpart:
+class _Counterpart(Private):
     """The same class on the other base, and what its body was when that was made."""
 
     __slots__ = ("body", "cls")
@@ -115,7 +116,7 @@ class _Counterpart:
 
 
 # Classes made anew are used again: torch's trees keep each class that they have seen.
-_counterparts: dict[type, _Counterpart] = {}
+_counterparts: dict[type, _Counterpart] = Table()
 
 
 def is_made_anew(cls: type) -> bool:

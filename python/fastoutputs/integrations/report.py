@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import html
-import textwrap
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from time import perf_counter
@@ -41,6 +39,8 @@ class Report:
     """Name of a class of fastoutputs -> the library's class that it means while installed."""
     failed: dict[str, str] = dataclasses.field(default_factory=dict[str, str])
     """Classes left as they were -> why."""
+    left: dict[str, str] = dataclasses.field(default_factory=dict[str, str])
+    """What still refers to a class that was replaced -> why it could not be changed."""
     unknown: list[str] = dataclasses.field(default_factory=list[str])
     """Parts of the library's base that no tested release has: they run as written, in Python."""
     modules: list[str] = dataclasses.field(default_factory=list[str])
@@ -56,12 +56,12 @@ class Report:
 
     @contextmanager
     def timed(self) -> Generator[None, None, None]:
-        """Add the time of a block to what it has cost."""
-        start = perf_counter()
+        """Add the time of a block to what it has cost; that of a block inside of it counts once."""
+        before, start = self.milliseconds, perf_counter()
         try:
             yield
         finally:
-            self.milliseconds += (perf_counter() - start) * 1e3
+            self.milliseconds = before + (perf_counter() - start) * 1e3
 
     def __str__(self) -> str:
         return "\n".join(line for report in self._all() for line in report._lines())
@@ -104,12 +104,9 @@ class Report:
         if self.failed:
             text = f"{_count(len(self.failed), 'class', 'classes')} not rebuilt:"
             rows.append(_Row("left", text, _pairs(self.failed), shows=True))
-        holders: Mapping[str, str] = getattr(
-            self, "left", {}
-        )  # what still holds an old class -> why
-        if holders:
-            text = f"{_count(len(holders), 'place', 'places')} with an old class:"
-            rows.append(_Row("" if self.failed else "left", text, _pairs(holders), shows=True))
+        if self.left:
+            text = f"{_count(len(self.left), 'place', 'places')} with an old class:"
+            rows.append(_Row("" if self.failed else "left", text, _pairs(self.left), shows=True))
         if self.live_instances:
             made = _count(self.live_instances, "output", "outputs")
             rows.append(
@@ -163,12 +160,16 @@ def _pairs(found: Mapping[str, str], between: str = ": ") -> list[str]:
 
 
 def _escaped(text: str) -> str:
-    return html.escape(text)
+    from html import escape  # here and below: install() itself does not need them
+
+    return escape(text)
 
 
 def _wrapped(start: str, text: str, then: str | None = None) -> list[str]:
+    from textwrap import wrap
+
     # Names are not broken: they are there to be copied.
-    return textwrap.wrap(
+    return wrap(
         " ".join(text.split()),
         _WIDTH,
         initial_indent=start,
