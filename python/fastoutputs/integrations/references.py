@@ -62,6 +62,7 @@ class Swap(Private):
         self._undo: list[_Undo] = []
         self._modules: dict[int, str] = {}  # id of a module's dict -> its name
         self.modules: list[str] = []
+        """Those in which a name was bound anew, as they were imported."""
         self.live_instances = 0
         self.left: dict[str, str] = {}
         """What keeps one of the classes -> why."""
@@ -77,9 +78,8 @@ class Swap(Private):
         """Put everything back that has not been changed again since."""
         while self._undo:
             step = self._undo[-1]
-            with suppress(
-                Exception
-            ):  # of anyone's object; the others must be put back all the same
+            # Of anyone's object: the others must be put back all the same.
+            with suppress(Exception):
                 step.action(*step.arguments)
             self._undo.pop()
 
@@ -134,6 +134,8 @@ class Swap(Private):
                 rebuild()
             except Exception as error:
                 self.left[name] = f"it cannot be rebuilt: {type(error).__name__}: {error}"
+        imported = {name: place for place, name in enumerate(self._modules.values())}
+        self.modules.sort(key=lambda name: imported[name])
 
     def _in_holder(self, holder: Any, find: Substitution) -> None:
         """What goes wrong with one object of others leaves that object alone."""
