@@ -907,7 +907,7 @@ def program(code: str, *arguments: str) -> str:
         [sys.executable, "-c", textwrap.dedent(code), *arguments],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -1004,8 +1004,9 @@ def test_before_the_import_nothing_else_is_imported() -> None:
 
 
 @needs_transformers
-def test_ctrl_c_at_any_line_of_install_and_uninstall() -> None:
-    assert "uninstall" in program(INTERRUPTED, "12")
+@pytest.mark.parametrize("lines", ["5", pytest.param("60", marks=pytest.mark.slow)])
+def test_ctrl_c_at_any_line_of_install_and_uninstall(lines: str) -> None:
+    assert "uninstall" in program(INTERRUPTED, lines)
 
 
 @needs_transformers
@@ -1166,9 +1167,10 @@ def test_outputs_of_classes_that_came_meanwhile_keep_working() -> None:
 
 
 @needs_transformers
-def test_a_hundred_rounds_leave_nothing_behind() -> None:
+@pytest.mark.parametrize("rounds", ["30", pytest.param("1000", marks=pytest.mark.slow)])
+def test_rounds_leave_nothing_behind(rounds: str) -> None:
     """Objects, references and names; the first rounds fill caches."""
-    program(ROUNDS, "100")
+    program(ROUNDS, rounds)
 
 
 ROUNDS = """
