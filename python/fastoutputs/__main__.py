@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from . import __version__
+from .integrations.library import DEFAULT, known_libraries
 
 _COMMANDS = {
     "run": (
@@ -41,22 +42,25 @@ def _parsers(prog: str) -> tuple[argparse.ArgumentParser, dict[str, argparse.Arg
     for name, (what, example) in _COMMANDS.items():
         found[name] = commands.add_parser(
             name,
+            allow_abbrev=False,
             help=what,
             description=f"{what[0].upper()}{what[1:]}.",
             epilog=f"example:\n  {prog} {example.format(prog=prog)}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
     run = found["run"]
-    run.usage = f"{prog} run [--slots-only] [--diffusers] (SCRIPT | -m MODULE) [ARGUMENT ...]"
+    run.usage = f"{prog} run [--slots-only] [--libraries NAMES] (SCRIPT | -m MODULE) [ARGUMENT ...]"
     run.add_argument(
         "--slots-only",
         action="store_true",
         help="outputs without the inner dict: install(mirror_dict=False)",
     )
     run.add_argument(
-        "--diffusers",
-        action="store_true",
-        help="also the outputs of diffusers: install(diffusers=True)",
+        "--libraries",
+        metavar="NAMES",
+        default=DEFAULT,
+        help="whose outputs, with commas between: install(NAME, ...). Known: "
+        f"{', '.join(known_libraries())}; without it {DEFAULT}",
     )
     for name in ("doctor", "bench"):
         found[name].add_argument("--json", action="store_true", help="print JSON instead")
@@ -83,13 +87,16 @@ def _main(given: list[str]) -> int | None:
     name, rest = given[0], given[1:]
     if name == "run":
         from .cli import run
-        from .cli.wish import Wish
+        from .cli.wish import Wish, words_of
 
         before, script, module, after = run.split(rest)
         options = commands["run"].parse_args(before)
         if not script and not module:
             commands["run"].error("which program? Name a script, or -m and a module")
-        wish = Wish(mirror_dict=not options.slots_only, diffusers=options.diffusers)
+        libraries = tuple(words_of(options.libraries))
+        if not libraries:
+            commands["run"].error("--libraries needs a name")
+        wish = Wish(libraries, mirror_dict=not options.slots_only)
         return run.main(f"{prog} run", script, module, after, wish)
     options = commands[name].parse_args(rest)
     if name == "doctor":

@@ -13,14 +13,21 @@ import sys
 from typing import Any
 
 from .. import build_info, install, uninstall
-from ..integrations.library import LIBRARIES, InstallError, find_library
+from ..integrations.library import (
+    DEFAULT,
+    InstallError,
+    find_library,
+    known_libraries,
+)
+from ..integrations.report import Report
 from . import bench
 from .enable import enabled
 from .wish import VARIABLE
 
 __all__ = ["compiler_name", "main", "show"]
 
-SHOWN = ("torch", "transformers", "jax", "flax", "tensorflow", "diffusers")
+BESIDE = ("torch", "jax", "flax", "tensorflow")
+"""What is shown beside the libraries that install() knows."""
 
 
 def compiler_name(text: str) -> str:
@@ -47,12 +54,12 @@ def _tested(versions: tuple[tuple[int, int], ...]) -> list[str]:
 
 def _library(name: str) -> dict[str, Any]:
     """Its version, and where we test it: whether this one is, and which are."""
-    version = _version(name)
+    library = find_library(name) if name in known_libraries() else None
+    version = _version(library.distribution or name if library else name)
     found: dict[str, Any] = {"version": version}
     if version is None:
         return found
-    if name in LIBRARIES:
-        library = find_library(name)
+    if library is not None:
         found["tested"] = library.is_tested(version)
         found["tested_versions"] = _tested(library.tested)
     if name == "torch":
@@ -76,21 +83,26 @@ def _torch(version: str) -> dict[str, Any]:
 
 def _install(libraries: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """What install() would say, or why it would not work."""
-    if libraries["transformers"]["version"] is None:
-        return {"error": "transformers is not installed: there is nothing to install into"}
-    diffusers = libraries["diffusers"]["version"] is not None
+    names = [name for name in known_libraries() if libraries[name]["version"] is not None]
+    if not names:
+        return {"error": f"{DEFAULT} is not installed: there is nothing to install into"}
+    for name in names:
+        try:
+            for module in find_library(name).samples:
+                importlib.import_module(module)
+        except ImportError as error:
+            return {"error": f"{name} cannot make outputs here: {error}"}
+    arguments = ", ".join(f'"{name}"' for name in names)
+    found: dict[str, Any] = {"call": f"install({'' if names == [DEFAULT] else arguments})"}
     try:
-        importlib.import_module("transformers.modeling_outputs")
-        importlib.import_module("transformers.models.bert.modeling_bert")
-    except ImportError as error:
-        return {"error": f"transformers cannot make outputs here: {error}"}
-    try:
-        report = install(diffusers=diffusers)
+        report = install(*names)
     except InstallError as error:
-        return {"error": str(error)}
+        return {**found, "error": str(error)}
     uninstall()
-    call = f"install({'diffusers=True' if diffusers else ''})"
-    return {"call": call, "text": str(report), "report": dataclasses.asdict(report)}
+    reports = [report] if isinstance(report, Report) else report.values()
+    found["text"] = str(report)
+    found["reports"] = {one.library: dataclasses.asdict(one) for one in reports}
+    return found
 
 
 def _speed() -> dict[str, dict[str, float]]:
@@ -101,7 +113,7 @@ def _speed() -> dict[str, dict[str, float]]:
 
 def _examined() -> dict[str, Any]:
     info = build_info()
-    libraries = {name: _library(name) for name in SHOWN}
+    libraries = {name: _library(name) for name in (*known_libraries(), *BESIDE)}
     file = enabled()
     found: dict[str, Any] = {
         "fastoutputs": info["version"],
@@ -115,7 +127,7 @@ def _examined() -> dict[str, Any]:
         "libraries": libraries,
         "install": _install(libraries),
     }
-    if "error" not in found["install"]:
+    if "error" not in found["install"] and libraries[DEFAULT]["version"] is not None:
         found["speed"] = _speed()
     return found
 

@@ -11,12 +11,11 @@ import runpy
 import shutil
 import sys
 import sysconfig
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from types import CodeType, ModuleType, TracebackType
 from typing import NamedTuple
 
-from ..integrations.install import install
 from .wish import Wish, pass_on
 
 __all__ = ["main", "quietly_interrupted", "split"]
@@ -41,7 +40,7 @@ class _Program(NamedTuple):
 
 def split(arguments: Sequence[str]) -> tuple[list[str], str, str, list[str]]:
     """Options of `run`, SCRIPT or "", MODULE or "", and all that is the program's."""
-    for place, argument in enumerate(arguments):
+    for place, argument in _not_values(arguments):
         before, after = list(arguments[:place]), list(arguments[place + 1 :])
         first = after[0] if after else ""
         if argument == "--":
@@ -55,10 +54,19 @@ def split(arguments: Sequence[str]) -> tuple[list[str], str, str, list[str]]:
     return list(arguments), "", "", []
 
 
+def _not_values(arguments: Sequence[str]) -> Iterator[tuple[int, str]]:
+    """Each with its place, but for what is the value of an option of `run`."""
+    former = ""
+    for place, argument in enumerate(arguments):
+        if former != "--libraries":
+            yield place, argument
+        former = argument
+
+
 def main(prog: str, script: str, module: str, arguments: Sequence[str], wish: Wish) -> int | None:
     """Run it to its end, in this process. What it raises comes through, and is shown without our frames."""
     try:
-        install(**wish._asdict())
+        wish.install()
     except RuntimeError as error:
         print(f"{prog}: {error}", file=sys.stderr)
         return 2

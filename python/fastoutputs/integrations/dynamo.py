@@ -22,7 +22,6 @@ import torch
 
 from .. import twins
 from ..model_output import ModelOutput
-from . import tested
 from .dynamo_pieces import (
     MEETING,
     READING_SLOTS_ONLY,
@@ -34,11 +33,12 @@ from .dynamo_pieces import (
     is_slots_only,
 )
 from .substitutes import substitutes
+from .tested import TORCH
 from .users_level import users_level
 
 __all__ = ["TESTED", "is_tested", "register", "status"]
 
-TESTED = tested.TESTED["torch"]
+TESTED = TORCH
 
 STORES = ("__setattr__", "__setitem__", "__post_init__")
 

@@ -1,4 +1,4 @@
-"""Make transformers, and diffusers, return compiled outputs: install(), uninstall(), installed().
+"""Make transformers, and other libraries, return compiled outputs: install(), uninstall(), installed().
 
 Before a library is imported there is little to do: the base of its output classes is replaced as soon
 as it is defined, and the library then defines its classes on the compiled base. Afterwards each class is
@@ -17,16 +17,19 @@ from __future__ import annotations
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import overload
 
 from ..model_output import ModelOutput
 from .installation import Installation, lock, wait_for_imports
-from .library import LIBRARIES, InstallError, NotInstalledError, find_library
-from .report import Report
+from .library import DEFAULT, InstallError, NotInstalledError, UnknownLibraryError, find_library
+from .report import Report, Reports
 
 __all__ = [
     "InstallError",
     "NotInstalledError",
     "Report",
+    "Reports",
+    "UnknownLibraryError",
     "install",
     "installed",
     "uninstall",
@@ -37,27 +40,36 @@ _MIRROR_DICT = "__fastoutputs_mirror_dict__"  # the container looks it up along 
 _active: dict[str, Installation] = {}  # by library, in the order in which they came
 
 
-def install(*, mirror_dict: bool = True, diffusers: bool = False) -> Report:
-    """Make the compiled ModelOutput the base of every output class of transformers.
+@overload
+def install(library: str = DEFAULT, /, *, mirror_dict: bool = True) -> Report: ...
+@overload
+def install(library: str, second: str, /, *more: str, mirror_dict: bool = True) -> Reports: ...
+@overload
+def install(*libraries: str, mirror_dict: bool = True) -> Report | Reports: ...
+def install(*libraries: str, mirror_dict: bool = True) -> Report | Reports:
+    """Make the compiled ModelOutput the base of every output class of transformers, or of the libraries named.
 
-    It may be called before transformers is imported, after it, and after models were built. Calling
-    it again changes mirror_dict, and may add diffusers. Nothing on disk is changed.
+    It may be called before a library is imported, after it, and after models were built. Calling it again
+    changes mirror_dict, and may add libraries; those that are installed stay so. Nothing on disk is changed.
 
     Args:
+        libraries: the names of the libraries to install into: these and no others. Without a name it is
+            transformers; to have another library beside it, name both.
         mirror_dict: False makes all outputs of this process slots only, unless their class says
             otherwise: cheaper still, but C code that reads a dict directly sees them empty.
-        diffusers: True puts the output classes of diffusers on a compiled base, too.
 
     Returns:
-        What was done; see `Report`, or print it.
+        What was done; print it. For one library that is a `Report`, for several the `Reports`, a dict of
+        the report of each by its name.
 
     Raises:
-        NotInstalledError: the library is not there. This is an InstallError and an ImportError.
-        InstallError: the library is just being imported, or has no base of its output classes that
-            could be replaced. Nothing has been changed then.
+        UnknownLibraryError: fastoutputs does not know a name. This is an InstallError and a ValueError.
+        NotInstalledError: a library is not there. This is an InstallError and an ImportError.
+        InstallError: a library is just being imported, or has no base of its output classes that
+            could be replaced. Nothing has been changed then, in any library.
     """
+    names = _checked(libraries)
     _environment_first()
-    names = LIBRARIES if diffusers else LIBRARIES[:1]
     for name in names:
         wait_for_imports(find_library(name))
     with lock:
@@ -72,10 +84,8 @@ def install(*, mirror_dict: bool = True, diffusers: bool = False) -> Report:
             _remove(new)
             raise
         _set_mirror_dict(mirror_dict)
-        report = _active["transformers"].report
-        if diffusers:
-            report.diffusers = _active["diffusers"].report
-        return report
+        reports = Reports((name, _active[name].report) for name in names)
+        return reports if len(reports) > 1 else reports[names[0]]
 
 
 def uninstall() -> None:
@@ -92,20 +102,45 @@ def uninstall() -> None:
             _set_mirror_dict(True)
 
 
+@overload
 @contextmanager
 def installed(
-    *, mirror_dict: bool = True, diffusers: bool = False
-) -> Generator[Report, None, None]:
+    library: str = DEFAULT, /, *, mirror_dict: bool = True
+) -> Generator[Report, None, None]: ...
+@overload
+@contextmanager
+def installed(
+    library: str, second: str, /, *more: str, mirror_dict: bool = True
+) -> Generator[Reports, None, None]: ...
+@overload
+@contextmanager
+def installed(
+    *libraries: str, mirror_dict: bool = True
+) -> Generator[Report | Reports, None, None]: ...
+@contextmanager
+def installed(*libraries: str, mirror_dict: bool = True) -> Generator[Report | Reports, None, None]:
     """install() for the time of a block; what was installed before stays so afterwards."""
     _environment_first()
     before, had_mirror_dict = list(_active), _mirror_dict()
-    report = install(mirror_dict=mirror_dict, diffusers=diffusers)
+    report = install(*libraries, mirror_dict=mirror_dict)
     try:
         yield report
     finally:
         with lock:
             _remove([found for name, found in _active.items() if name not in before])
             _set_mirror_dict(had_mirror_dict)
+
+
+def _checked(libraries: tuple[str, ...]) -> list[str]:
+    """Each name once, or the default; a TypeError for what is no name, such as a list of them."""
+    for name in libraries:
+        if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(
+                f"install() takes names of libraries, each an argument of its own, not {name!r}: "
+                'install("transformers", ...)'
+            )
+        find_library(name)
+    return list(dict.fromkeys(libraries)) or [DEFAULT]
 
 
 def _environment_first() -> None:
@@ -127,8 +162,6 @@ def _remove(installations: list[Installation]) -> None:
         if _active.get(name) is installation:
             installation.put_back()
             del _active[name]
-    if "transformers" in _active and "diffusers" not in _active:
-        _active["transformers"].report.diffusers = None
 
 
 def _mirror_dict() -> bool:

@@ -1,8 +1,9 @@
-"""What install() has to know of a library whose output classes it replaces, and whether that is there."""
+"""What install() has to know of a library whose output classes it replaces, and which libraries it knows."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib
 import importlib.util
 import os
@@ -13,18 +14,22 @@ from types import ModuleType
 from typing import Any
 
 from ..model_output import ModelOutput
+from . import libraries
 
 __all__ = [
-    "LIBRARIES",
+    "DEFAULT",
     "Generation",
     "InstallError",
     "Library",
     "NotInstalledError",
+    "UnknownLibraryError",
     "find_library",
     "is_of_a_library",
+    "known_libraries",
 ]
 
-LIBRARIES = ("transformers", "diffusers")  # a module beside this one for each
+DEFAULT = "transformers"
+"""What install() means if it is given no name."""
 
 Patch = Callable[[ModuleType], Callable[[], None]]
 """Changes a module, and returns what undoes that."""
@@ -36,6 +41,10 @@ class InstallError(RuntimeError):
 
 class NotInstalledError(InstallError, ImportError):
     """A library that install() is to change is not there."""
+
+
+class UnknownLibraryError(InstallError, ValueError):
+    """install() was given a name that it does not know."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,17 +67,17 @@ class Generation:
 @dataclasses.dataclass(frozen=True)
 class Library:
     name: str
-    """By which it is imported, and installed."""
+    """By which it is imported; its file in `libraries` has the same name."""
     home: str
     """The module that defines the base of its output classes."""
     base: str
     """The name of that base."""
-    compiled: type[ModelOutput]
+    compiled: type[ModelOutput] = ModelOutput
     """What takes its place."""
-    tested: tuple[tuple[int, int], ...]
-    """The versions that the tests run."""
-    generations: tuple[Generation, ...]
-    """What is known of the base."""
+    tested: tuple[tuple[int, int], ...] = ()
+    """The versions that the tests run, newest first."""
+    generations: tuple[Generation, ...] = (Generation({}),)
+    """What is known of the base. All else runs as it is written."""
     assumed: frozenset[str] = frozenset()
     """Functions beside the base that the container has counterparts of; their own source does not matter."""
     shared: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
@@ -78,9 +87,16 @@ class Library:
     registry: str = ""
     """Where the home keeps the classes that it has made known to torch: outputs made before are
     still of those, so they stay there."""
+    distribution: str = ""
+    """By which it is installed, if that is another name."""
+    samples: tuple[str, ...] = ()
+    """Modules with output classes that `fastoutputs doctor` imports, to show what install() does to them."""
 
     def version(self) -> str:
-        """Of what is imported, or would be; NotInstalledError if there is none."""
+        """Of what is imported, or would be; NotInstalledError if there is none.
+
+        A folder on the path that was never installed may have none: "unknown".
+        """
         try:
             spec = importlib.util.find_spec(self.name)
             if spec is None:
@@ -90,7 +106,9 @@ class Library:
                 f"{self.name} is not installed: there is nothing to install into"
             ) from None
         found = getattr(sys.modules.get(self.name), "__version__", None)
-        return found if isinstance(found, str) else _version_beside(self.name, spec.origin)
+        if isinstance(found, str):
+            return found
+        return _version_beside(self.distribution or self.name, spec.origin)
 
     def is_tested(self, version: str) -> bool:
         return tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) in self.tested
@@ -103,20 +121,51 @@ class Library:
 def _version_beside(name: str, origin: str | None) -> str:
     """Of the distribution that lies beside the package. To ask importlib.metadata takes 30 ms, mostly of its imports."""
     folder = os.path.dirname(os.path.dirname(origin or ""))
+    start = f"{name.replace('-', '_')}-"
     with suppress(OSError):
-        names = [entry for entry in os.listdir(folder) if entry.startswith(f"{name}-")]
-        found = [entry[len(name) + 1 : -10] for entry in names if entry.endswith(".dist-info")]
+        names = [entry for entry in os.listdir(folder) if entry.startswith(start)]
+        found = [entry[len(start) : -10] for entry in names if entry.endswith(".dist-info")]
         if len(found) == 1:
             return found[0]
-    return importlib.import_module("importlib.metadata").version(name)  # type: ignore[no-any-return]
+    metadata: Any = importlib.import_module("importlib.metadata")
+    try:
+        return str(metadata.version(name))
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
+@functools.cache
+def _names_in(folders: tuple[str, ...]) -> frozenset[str]:
+    pkgutil: Any = importlib.import_module("pkgutil")  # a plain install() does not need it
+    return frozenset(module.name for module in pkgutil.iter_modules(folders))
+
+
+def _names() -> frozenset[str]:
+    return _names_in(tuple(libraries.__path__))
+
+
+def known_libraries() -> list[str]:
+    """The names of all libraries that install() takes, the default first."""
+    return sorted(_names(), key=lambda name: (name != DEFAULT, name))
 
 
 def find_library(name: str) -> Library:
-    """One of LIBRARIES."""
-    found: Library = importlib.import_module(f".{name}", __package__).LIBRARY
+    """What is known of the library of this name; UnknownLibraryError if that is nothing."""
+    module = f"{libraries.__name__}.{name}"
+    try:
+        if not name.isidentifier() or name.startswith("_"):
+            raise ModuleNotFoundError(name=module)
+        found: Library = importlib.import_module(module).LIBRARY
+    except ModuleNotFoundError as error:
+        if error.name != module:  # something that its file imports
+            raise
+        raise UnknownLibraryError(
+            f"fastoutputs knows no library named {name!r}, only {', '.join(known_libraries())}. "
+            'CONTRIBUTING.md says how to add one: "To support another library". Nothing has been changed.'
+        ) from None
     return found
 
 
 def is_of_a_library(module: str) -> bool:
-    """Whether a module of that name belongs to one of LIBRARIES."""
-    return module.partition(".")[0] in LIBRARIES
+    """Whether a module of that name belongs to one that install() knows."""
+    return module.partition(".")[0] in _names()

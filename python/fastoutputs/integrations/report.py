@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from time import perf_counter
 from typing import NamedTuple
 
-__all__ = ["Report"]
+__all__ = ["Report", "Reports"]
 
 _WIDTH = 88
 _SHOWN = 8  # of the classes that were left, or of what holds them
@@ -51,8 +51,6 @@ class Report:
     """Whether the library is yet to be imported."""
     milliseconds: float = 0.0
     """What it has cost so far."""
-    diffusers: Report | None = None
-    """In the report on transformers: the one on diffusers, if that was asked for."""
 
     @contextmanager
     def timed(self) -> Generator[None, None, None]:
@@ -64,15 +62,12 @@ class Report:
             self.milliseconds = before + (perf_counter() - start) * 1e3
 
     def __str__(self) -> str:
-        return "\n".join(line for report in self._all() for line in report._lines())
+        return "\n".join(self._lines())
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return "".join(report._table() for report in self._all())
-
-    def _all(self) -> list[Report]:
-        return [self, self.diffusers] if self.diffusers else [self]
+        return self._table()
 
     def _title(self) -> str:
         cost = f"{self.milliseconds:.{0 if self.milliseconds >= 10 else 1}f} ms"
@@ -143,6 +138,21 @@ class Report:
                 f'<td style="text-align:left">{shown}</td></tr>'
             )
         return f"<table><tbody>{''.join(cells)}</tbody></table>"
+
+
+class Reports(dict[str, Report]):
+    """What install() has done so far in several libraries: the name of each -> its `Report`.
+
+    `print(reports)` shows a table for each, and so does a notebook.
+    """
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.values()))
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return "".join(report._repr_html_() for report in self.values())
 
 
 def _count(number: int, one: str, many: str) -> str:

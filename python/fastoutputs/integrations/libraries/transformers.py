@@ -1,15 +1,17 @@
 """transformers: where its ModelOutput is, what it does, which of its classes we declare, too, and what else changes."""
 
+# Classes and values here are anyone's, so their types are not known.
+# pyright: basic
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
-from ..model_output import ModelOutput
-from . import serving
-from .library import Generation, Library
-from .tested import TESTED
+from ...model_output import ModelOutput
+from ..library import Generation, Library
 
 __all__ = ["LIBRARY"]
 
@@ -29,6 +31,46 @@ def _notice_of(original: Any) -> Callable[[type, str, str], object]:
             has_warned = not is_tracing()
 
     return notice
+
+
+@functools.cache
+def _forgiving(cls: type[ModelOutput]) -> type[ModelOutput]:
+    """The class with None for absent keys; no dataclass of its own, so the fields are the same."""
+    return type(cls.__name__, (cls,), {"__getitem__": lambda output, key: output.get(key)})
+
+
+def _copy(source: ModelOutput, target: ModelOutput, names: list[str]) -> ModelOutput:
+    for name in names:
+        target[name] = source.get(name)
+    return target
+
+
+def _patch_serving_output(module: ModuleType) -> Callable[[], None]:
+    """Let TFPreTrainedModel.serving_output work on a forgiving copy; returns a function that undoes it.
+
+    It empties fields by key, and reads them by key afterwards. What is empty has no key here, so it gets an
+    output that answers None in its place. Without this, `serving` and ``save_pretrained(saved_model=True)`` end in
+    a KeyError where a model returns more than its config says; TFEncoderDecoderModel always does.
+    """
+    model: Any = module.TFPreTrainedModel
+    original = model.serving_output
+
+    def serving_output(self: Any, output: Any) -> Any:
+        if not isinstance(output, ModelOutput):
+            return original(self, output)
+        names, forgiving = list(output), _forgiving(type(output))
+        draft = _copy(output, forgiving.__new__(forgiving), names)
+        result = original(self, draft)
+        return _copy(draft, output, names) if result is draft else result
+
+    serving_output.__doc__ = original.__doc__
+    model.serving_output = serving_output
+
+    def undo() -> None:
+        if model.serving_output is serving_output:
+            model.serving_output = original
+
+    return undo
 
 
 # Fingerprints by `tools/base_parts.py`. A part that has two was written anew in between, to the same effect.
@@ -66,7 +108,7 @@ LIBRARY = Library(
     home="transformers.utils.generic",
     base="ModelOutput",
     compiled=ModelOutput,
-    tested=TESTED["transformers"],
+    tested=((5, 24), (5, 23), (5, 10), (5, 0), (4, 57), (4, 51), (4, 45)),
     generations=(
         Generation.of(_IN_ALL | _UP_TO_5_23),
         Generation.of(
@@ -84,6 +126,7 @@ LIBRARY = Library(
         "transformers.models.bert.modeling_tf_bert": "fastoutputs.models.bert",
         "transformers.models.bert.modeling_flax_bert": "fastoutputs.models.bert",
     },
-    patches={"transformers.modeling_tf_utils": serving.patch},
+    patches={"transformers.modeling_tf_utils": _patch_serving_output},
     registry="_registered_model_output_types",
+    samples=("transformers.modeling_outputs", "transformers.models.bert.modeling_bert"),
 )
