@@ -184,13 +184,12 @@ def shots(library: str, *steps: str) -> list[Shot]:
 
 def main(library: str, steps: list[str]) -> None:
     warnings.simplefilter("ignore")
-    asked = {"diffusers": True} if library == "diffusers" else {}
     failed: dict[str, str] = {}
     for number, step in enumerate(steps):
         if step == "import":
             failed = import_all(library)
         elif step == "install":
-            importlib.import_module("fastoutputs").install(**asked)
+            importlib.import_module("fastoutputs").install(library)
         else:
             importlib.import_module("fastoutputs").uninstall()
         lines = [{"module": name, "error": error} for name, error in failed.items()]

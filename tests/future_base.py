@@ -336,10 +336,10 @@ def one(name: str, change: str, mode: str, folder: Path) -> None:
     sys.meta_path.insert(0, Changed(library, change, folder))
     warnings.simplefilter("ignore" if mode == "original" else "default")
     if mode == "before":
-        print(fastoutputs.install(diffusers=name == "diffusers"), file=sys.stderr)
+        print(fastoutputs.install(name), file=sys.stderr)
     importlib.import_module(library.classes[0][0])
     if mode == "after":
-        print(fastoutputs.install(diffusers=name == "diffusers"), file=sys.stderr)
+        print(fastoutputs.install(name), file=sys.stderr)
     use(library, with_model=name == "transformers" and change in WITH_MODEL)
 
 

@@ -244,7 +244,7 @@ def wrong_with(command: str, folder: Path) -> str | None:
     if tool == "python" and words[1:3] == ["-m", "fastoutputs"]:
         if words[3:4] != ["run"]:  # the rest take seconds; tests/test_install.py runs them
             return failure([sys.executable, *words[1:], "--help"], folder)
-        if "--diffusers" in words and find_spec("diffusers") is None:
+        if "diffusers" in command and find_spec("diffusers") is None:
             return None  # `make libraries` has it
         if words[4:5] == ["torchrun"]:
             return None  # tests/test_run.py starts one process with it

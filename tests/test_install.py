@@ -42,7 +42,7 @@ from fastoutputs.integrations import install as integration
 from fastoutputs.integrations.bookkeeping import Private
 from fastoutputs.integrations.install import InstallError
 from fastoutputs.integrations.references import Swap
-from fastoutputs.integrations.transformers import LIBRARY
+from fastoutputs.integrations.libraries.transformers import LIBRARY
 
 ORIGINAL = transformers.utils.ModelOutput
 PLACES = ("transformers.utils", "transformers.utils.generic", "transformers.file_utils")
@@ -772,7 +772,7 @@ def test_doctor_fits_a_screen(capsys: pytest.CaptureFixture[str]) -> None:
     assert found["fastoutputs"] == fastoutputs.__version__ and found["enabled"] is None
     assert found["libraries"]["transformers"]["version"] == transformers.__version__
     assert isinstance(found["libraries"]["torch"]["tested"], bool)
-    assert "transformers.modeling_outputs.CausalLMOutput" in found["install"]["report"]["rebuilt"]
+    assert "transformers.modeling_outputs.CausalLMOutput" in found["install"]["reports"]["transformers"]["rebuilt"]
     doctor.show(found)
     text = capsys.readouterr().out
     lines = text.splitlines()

@@ -15,7 +15,7 @@ from transformers.utils import generic
 
 from fastoutputs.integrations.known_base import compare, parts_of, significant
 from fastoutputs.integrations.library import InstallError
-from fastoutputs.integrations.transformers import LIBRARY
+from fastoutputs.integrations.libraries.transformers import LIBRARY
 
 ORIGINAL: Any = generic.ModelOutput
 

@@ -13,14 +13,16 @@ from typing import Any
 import pytest
 
 import fastoutputs
-from fastoutputs.integrations.library import LIBRARIES, find_library
-from fastoutputs.integrations.tested import TESTED
+from fastoutputs.integrations.library import DEFAULT, find_library, known_libraries
+from fastoutputs.integrations.tested import TORCH
 
 ROOT = Path(__file__).parents[1]
 tomllib = pytest.importorskip("tomllib")
 if not (ROOT / ".pre-commit-config.yaml").exists():
     pytest.skip("in the repository only", allow_module_level=True)
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+LIBRARIES = known_libraries()
+TESTED = {"torch": TORCH, **{name: find_library(name).tested for name in LIBRARIES}}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
@@ -83,14 +85,22 @@ def test_what_is_tested_is_pinned(library: str) -> None:
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_doctor_and_install_know_what_is_tested(library: str) -> None:
-    assert find_library(library).tested is TESTED[library]
+def test_all_that_is_known_of_a_library_stands_in_its_file(library: str) -> None:
+    assert find_library(library).name == library and TESTED[library]
+    package = ROOT / "python/fastoutputs"
+    naming = [
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py*")
+        if path.suffix in (".py", ".pyi") and library in path.read_text("utf-8")
+    ]
+    own = f"integrations/libraries/{library}.py"
+    assert own in naming and (library == DEFAULT or naming == [own])
 
 
 @pytest.mark.needs_torch
 def test_tracing_knows_what_is_tested() -> None:
     pytest.importorskip("torch._dynamo")  # whose import registers what is asked here
-    assert import_module("fastoutputs.integrations.dynamo").TESTED is TESTED["torch"]
+    assert import_module("fastoutputs.integrations.dynamo").TESTED is TORCH
 
 
 @pytest.mark.parametrize("library", TESTED)
@@ -104,7 +114,8 @@ def test_pages_name_the_tested_versions(library: str) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_pages_name_no_version_that_is_not_tested(page: Path) -> None:
     """As in `transformers 5.24`, `torch==2.15.0` or `torch 2.14 and 2.15`; "since torch 2.6" is history."""
-    mention = r"(?<!since )\b(transformers|diffusers|torch)(?: +|==)(\d+\.\d+[\d.]*(?:(?:,| and| to) \d+\.\d+[\d.]*)*)"
+    names = "|".join(TESTED)
+    mention = rf"(?<!since )\b({names})(?: +|==)(\d+\.\d+[\d.]*(?:(?:,| and| to) \d+\.\d+[\d.]*)*)"
     for library, versions in re.findall(mention, page.read_text("utf-8")):
         named = {short(version) for version in re.findall(r"\d+\.\d+", versions)}
         assert named <= set(TESTED[library]), f"{library} {versions}"

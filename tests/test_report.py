@@ -6,7 +6,7 @@ import re
 from html.parser import HTMLParser
 
 from fastoutputs.cli.doctor import compiler_name
-from fastoutputs.integrations.report import Report
+from fastoutputs.integrations.report import Report, Reports
 
 NAMES = [f"transformers.modeling_outputs.Output{number}" for number in range(30)]
 
@@ -50,13 +50,16 @@ def test_nothing_is_named_that_did_not_happen() -> None:
 
 def test_before_anything_was_imported() -> None:
     other = Report("diffusers", "0.42.1", rebuilt=["diffusers.X"])
-    report = Report("transformers", "5.24.0", waiting=True, milliseconds=3.21, diffusers=other)
-    text = " ".join(str(report).split())
+    report = Report("transformers", "5.24.0", waiting=True, milliseconds=3.21)
+    both = Reports(transformers=report, diffusers=other)
+    assert str(both) == repr(both) and str(report) in str(both)
+    text = " ".join(str(both).split())
     assert text.startswith(
         "transformers 5.24.0: not imported yet (3.2 ms). Its output classes will be compiled from "
         "the start. diffusers 0.42.1: 1 output class rebuilt"
     )
-    assert report._repr_html_().count("<table>") == 2
+    assert report._repr_html_().count("<table>") == 1
+    assert both._repr_html_().count("<table>") == 2 and "diffusers 0.42.1" in both._repr_html_()
 
 
 def test_what_still_holds_an_old_class_is_shown_if_it_is_known() -> None:

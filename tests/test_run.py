@@ -299,7 +299,11 @@ def test_install_and_uninstall_of_the_program_itself_count_after_it() -> None:
     ("arguments", "parts"),
     [
         ("x.py -m y", ([], "x.py", "", ["-m", "y"])),
-        ("--slots-only x.py --diffusers", (["--slots-only"], "x.py", "", ["--diffusers"])),
+        ("--slots-only x.py --flag", (["--slots-only"], "x.py", "", ["--flag"])),
+        ("--libraries a,b x.py", (["--libraries", "a,b"], "x.py", "", [])),
+        ("--libraries=a x.py --libraries b", (["--libraries=a"], "x.py", "", ["--libraries", "b"])),
+        ("--libraries -m x", (["--libraries", "-m"], "x", "", [])),  # argparse refuses it
+        ("--libraries", (["--libraries"], "", "", [])),
         ("-m x -- y", ([], "", "x", ["--", "y"])),
         ("-mx y", ([], "", "x", ["y"])),
         ("--slots-only -- -x.py y", (["--slots-only"], "-x.py", "", ["y"])),
@@ -313,9 +317,9 @@ def test_what_follows_the_program_is_its_own(arguments: str, parts: Any) -> None
 
 
 @pytest.mark.parametrize("mirror_dict", [True, False])
-@pytest.mark.parametrize("diffusers", [True, False])
-def test_options_reach_the_children(mirror_dict: bool, diffusers: bool) -> None:
-    options = Wish(mirror_dict, diffusers)
+@pytest.mark.parametrize("libraries", ["transformers", "diffusers", "transformers diffusers"])
+def test_options_reach_the_children(mirror_dict: bool, libraries: str) -> None:
+    options = Wish(tuple(libraries.split()), mirror_dict)
     assert wish.read(wish.write(options)) == options
 
 
@@ -324,9 +328,10 @@ def test_values_of_the_variable() -> None:
         assert wish.read(value) is None
     for value in ("1", "ON", "yes", "transformers"):
         assert wish.read(value) == Wish()
-    assert wish.read("Slots-Only, diffusers") == Wish(False, True)
-    for value in ("2", "1,slots_only", "0,1"):
-        with pytest.raises(ValueError, match="means nothing"):
+    assert wish.read("Slots-Only, diffusers") == Wish(("diffusers",), mirror_dict=False)
+    assert wish.read("diffusers,1,transformers") == Wish(("diffusers", "transformers"))
+    for value in ("2", "1,slots_only", "0,1", "1,__init__"):
+        with pytest.raises(ValueError, match="means nothing.*slots-only, transformers, diffusers"):
             wish.read(value)
 
 
@@ -336,7 +341,7 @@ def test_the_folder_is_put_on_the_path_once() -> None:
         wish.pass_on(Wish(), environment)
     assert environment == {"PYTHONPATH": f"{AT_START}{os.pathsep}a", "FASTOUTPUTS": "1"}
     environment = {"PYTHONPATH": ""}
-    wish.pass_on(Wish(False, False), environment)
+    wish.pass_on(Wish(mirror_dict=False), environment)
     assert environment == {"PYTHONPATH": str(AT_START), "FASTOUTPUTS": "1,slots-only"}
 
 

@@ -37,7 +37,8 @@ def repeatable() -> None:
 # Of the session, so that all tests with the original come first and one installation serves the rest.
 @pytest.fixture(scope="session", params=["original", "installed"])
 def outputs(request: pytest.FixtureRequest) -> Iterator[str]:
-    with fastoutputs.installed(diffusers=True) if request.param == "installed" else nullcontext():
+    both = fastoutputs.installed("transformers", "diffusers")
+    with both if request.param == "installed" else nullcontext():
         yield request.param
 
 

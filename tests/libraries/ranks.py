@@ -20,7 +20,7 @@ import fastoutputs
 
 def main(kind: str, folder: Path) -> None:
     if kind == "installed":
-        fastoutputs.install(diffusers=True)  # before they are imported
+        fastoutputs.install("transformers", "diffusers")  # before they are imported
     import together
     from side_by_side import picture
 

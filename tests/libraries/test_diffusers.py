@@ -347,13 +347,13 @@ def test_a_pipeline_on_both_sides_of_install(outputs: str) -> None:
     try:
         for compiled in (installed, not installed, installed):
             if compiled:
-                fastoutputs.install(diffusers=True)
+                fastoutputs.install("transformers", "diffusers")
             else:
                 fastoutputs.uninstall()
             images.append(picture(run(found, "text"), compiled))
     finally:  # as it was
         if installed:
-            fastoutputs.install(diffusers=True)
+            fastoutputs.install("transformers", "diffusers")
         else:
             fastoutputs.uninstall()
     assert images[0] == images[1] == images[2]

@@ -66,7 +66,7 @@ def read(value: str) -> Wish | None:
 def write(wish: Wish) -> str:
     """The value that asks for this."""
     slots_only = [] if wish.mirror_dict else [_SLOTS_ONLY]
-    names = [] if wish.libraries == (DEFAULT,) else wish.libraries
+    names = () if wish.libraries == (DEFAULT,) else wish.libraries
     return ",".join(["1", *slots_only, *names])
 
 

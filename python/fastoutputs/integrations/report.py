@@ -152,7 +152,7 @@ class Reports(dict[str, Report]):
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return "".join(report._repr_html_() for report in self.values())
+        return "".join(report._table() for report in self.values())  # pyright: ignore[reportPrivateUsage]
 
 
 def _count(number: int, one: str, many: str) -> str:
