@@ -262,6 +262,8 @@ def test_its_distribution_may_have_another_name(tmp_path: Path, add: Add) -> Non
 
 @pytest.mark.skipif(not (ROOT / "CONTRIBUTING.md").exists(), reason="in the repository only")
 def test_contributing_shows_these_files() -> None:
-    section = (ROOT / "CONTRIBUTING.md").read_text("utf-8").partition("## To support another library")[2]
+    section = (
+        (ROOT / "CONTRIBUTING.md").read_text("utf-8").partition("## To support another library")[2]
+    )
     for shown in (FIRST, SECOND):
         assert f"```python{shown}```" in section

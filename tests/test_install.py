@@ -772,7 +772,10 @@ def test_doctor_fits_a_screen(capsys: pytest.CaptureFixture[str]) -> None:
     assert found["fastoutputs"] == fastoutputs.__version__ and found["enabled"] is None
     assert found["libraries"]["transformers"]["version"] == transformers.__version__
     assert isinstance(found["libraries"]["torch"]["tested"], bool)
-    assert "transformers.modeling_outputs.CausalLMOutput" in found["install"]["reports"]["transformers"]["rebuilt"]
+    assert (
+        "transformers.modeling_outputs.CausalLMOutput"
+        in found["install"]["reports"]["transformers"]["rebuilt"]
+    )
     doctor.show(found)
     text = capsys.readouterr().out
     lines = text.splitlines()

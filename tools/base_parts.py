@@ -1,4 +1,4 @@
-"""The parts of the base of a library's output classes, with their fingerprints, for `integrations/<library>.py`.
+"""The parts of the base of a library's output classes, with their fingerprints, for `libraries/<library>.py`.
 
     python tools/base_parts.py transformers        run by an environment that has it and fastoutputs
 
