@@ -41,8 +41,8 @@ from fastoutputs.cli import bench, doctor
 from fastoutputs.integrations import install as integration
 from fastoutputs.integrations.bookkeeping import Private
 from fastoutputs.integrations.install import InstallError
-from fastoutputs.integrations.references import Swap
 from fastoutputs.integrations.libraries.transformers import LIBRARY
+from fastoutputs.integrations.references import Swap
 
 ORIGINAL = transformers.utils.ModelOutput
 PLACES = ("transformers.utils", "transformers.utils.generic", "transformers.file_utils")

@@ -14,8 +14,8 @@ pytest.importorskip("transformers")
 from transformers.utils import generic
 
 from fastoutputs.integrations.known_base import compare, parts_of, significant
-from fastoutputs.integrations.library import InstallError
 from fastoutputs.integrations.libraries.transformers import LIBRARY
+from fastoutputs.integrations.library import InstallError
 
 ORIGINAL: Any = generic.ModelOutput
 

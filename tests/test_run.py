@@ -331,7 +331,7 @@ def test_values_of_the_variable() -> None:
     assert wish.read("Slots-Only, diffusers") == Wish(("diffusers",), mirror_dict=False)
     assert wish.read("diffusers,1,transformers") == Wish(("diffusers", "transformers"))
     for value in ("2", "1,slots_only", "0,1", "1,__init__"):
-        with pytest.raises(ValueError, match="means nothing.*slots-only, transformers, diffusers"):
+        with pytest.raises(ValueError, match=r"means nothing.*slots-only, transformers, diffusers"):
             wish.read(value)
 
 
