@@ -129,9 +129,11 @@ def add(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Add]:
 
     def forget() -> None:
         for name in list(sys.modules):
-            if name.partition(".")[0] == "acme" or name == f"{libraries.__name__}.acme":
+            if name.partition(".")[0] == "acme":
                 del sys.modules[name]
-        vars(libraries).pop("acme", None)
+        for name in ("acme", "gone", "json"):
+            sys.modules.pop(f"{libraries.__name__}.{name}", None)
+            vars(libraries).pop(name, None)
 
     def added(library: str) -> Any:
         write(tmp_path, library)
@@ -216,14 +218,24 @@ def test_several_have_a_report_each(add: Add) -> None:
     assert not integration._active
 
 
-def test_if_one_is_missing_none_is_changed(add: Add, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("name", "kind", "why"),
+    [
+        ("no_such", UnknownLibraryError, "'no_such'"),
+        ("gone", NotInstalledError, "gone is not installed"),
+        ("json", InstallError, "has no class"),  # found once acme has been replaced
+    ],
+)
+def test_if_one_cannot_be_changed_none_is(
+    add: Add, tmp_path: Path, name: str, kind: type[Exception], why: str
+) -> None:
     results = add(SECOND)
     old = results.Scores
-    with pytest.raises(UnknownLibraryError):
-        fastoutputs.install("acme", "no_such")
-    (Path(results.__file__).parents[1] / "known/gone.py").write_text(FIRST.replace("acme", "gone"))
-    with pytest.raises(NotInstalledError, match="gone is not installed"):
-        fastoutputs.install("acme", "gone", mirror_dict=False)
+    for other, home in (("gone", "gone"), ("json", "json.decoder")):
+        code = FIRST.replace("acme.results", home).replace("acme", other)
+        (tmp_path / f"known/{other}.py").write_text(code)
+    with pytest.raises(kind, match=why):
+        fastoutputs.install("acme", name, mirror_dict=False)
     assert results.Scores is old and not integration._active and integration._mirror_dict()
 
 
