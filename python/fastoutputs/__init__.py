@@ -67,6 +67,10 @@ when_imported(
     lambda _: import_module(".integrations.optree", __name__).register_all(),
 )
 when_imported(
+    "dask.tokenize",
+    lambda _: import_module(".integrations.dask", __name__).register(),
+)
+when_imported(
     "torch._dynamo",
     lambda _: import_module(".integrations.dynamo", __name__).register(),
 )

@@ -125,6 +125,7 @@ class Installation(Private):
                 raise
 
     def _replace(self, home: ModuleType) -> None:
+        from . import ordered
         from .known_base import compare
         from .made_before import follow, teach
         from .references import Swap
@@ -168,6 +169,8 @@ class Installation(Private):
                     self._forget.append(when_imported(module, partial(self._share, name)))
         for name, change in library.patches.items():
             self._forget.append(when_imported(name, partial(self._patch, change)))
+        for name in ordered.MODULES:
+            self._forget.append(ordered.watch(name))
 
     def _compiled_base(self, original: type, findings: Findings, registry: object) -> type:
         """The library's compiled base; where there is something unknown, a class of its own with that."""
