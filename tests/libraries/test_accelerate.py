@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import accelerate
@@ -13,7 +14,8 @@ import torch
 import transformers
 from accelerate import hooks
 from accelerate.state import AcceleratorState, GradientState
-from accelerate.utils import operations
+from accelerate.utils import operations, save
+from safetensors.torch import load_file
 from side_by_side import Same, raised
 
 
@@ -104,6 +106,33 @@ def test_operations(same: Same, operation: str, data: str) -> None:
         return refusal
 
     same(scenario, outputs=0 if (operation, data) in REFUSED else 1)
+
+
+def strided() -> Any:
+    """What safetensors refuses, unless somebody makes it contiguous before."""
+    return transformers.modeling_outputs.BaseModelOutputWithPooling(
+        torch.rand(3, 2).T, pooler_output=torch.rand(4)[::2]
+    )
+
+
+SAVERS: dict[str, Callable[..., None]] = {
+    "utils": save,
+    "Accelerator": lambda *args, **kwargs: accelerate.Accelerator(cpu=True).save(*args, **kwargs),
+}
+
+
+@pytest.mark.parametrize("saver", SAVERS)
+def test_saving_as_safetensors(same: Same, saver: str, tmp_path: Path) -> None:
+    def scenario() -> Any:
+        out, file = strided(), tmp_path / "saved.safetensors"
+        assert not out.last_hidden_state.is_contiguous()
+        SAVERS[saver](out, file, safe_serialization=True)
+        saved = file.read_bytes(), load_file(file)
+        refused = raised(lambda: SAVERS[saver](flat(), file, safe_serialization=True))
+        assert refused[0] == "raised"  # a tuple is no tensor
+        return out, saved, refused
+
+    same(scenario)
 
 
 @pytest.mark.parametrize("how", ["decorator", "object"])

@@ -10,6 +10,8 @@ import tiny
 import torch
 import transformers
 from side_by_side import Same, picture, raised
+from torch.distributed import utils as distributed
+from torch.distributed.fsdp import _common_utils as fsdp
 from torch.nn.parallel import scatter_gather
 from torch.utils.data import _utils, default_collate, default_convert
 
@@ -89,6 +91,28 @@ def test_data_parallel_without_a_gpu(same: Same) -> None:
         return model(**tiny.batch(), output_hidden_states=True)
 
     same(scenario)
+
+
+def bare() -> Any:
+    """An output that is no dataclass, and one in it; the keys are in no alphabetical order."""
+    cls = transformers.utils.ModelOutput
+    return cls(logits=torch.rand(2), b=[cls(z=torch.rand(1), a=(torch.rand(1), "a"))], a=None)
+
+
+APPLIES: dict[str, Callable[[Any], Any]] = {
+    "apply": lambda value: distributed._apply_to_tensors(torch.neg, value),
+    "cast inputs": lambda value: distributed._cast_forward_inputs(torch.float16, value, key=value),
+    "replace those with gradients": lambda value: fsdp._replace_grad_tensors(
+        distributed._apply_to_tensors(lambda tensor: tensor.requires_grad_(), value),
+        iter(torch.rand(64, 1).unbind()),
+    ),
+}
+
+
+@pytest.mark.parametrize("data", [make, bare])
+@pytest.mark.parametrize("apply", APPLIES)
+def test_fsdp_keeps_the_class(same: Same, apply: str, data: Callable[[], Any]) -> None:
+    same(lambda: APPLIES[apply]([data(), {"more": data()}]), outputs=4)
 
 
 class Pinnable:
