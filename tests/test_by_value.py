@@ -5,6 +5,7 @@ A class is the same whether it was used or not: to the last byte, or a cache tha
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import pickle
 import subprocess
@@ -152,3 +153,23 @@ def test_picklers_that_were_imported_first_are_known() -> None:
     for module in (cloudpickle.cloudpickle, dill._dill):
         names = {"_extract_class_dict", "_get_typedict_type"} & set(vars(module))
         assert names and all(hasattr(getattr(module, name), "__wrapped__") for name in names)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("pickler", dumps)
+@pytest.mark.parametrize("view", ["keys", "values", "items"])
+@pytest.mark.parametrize("name", KINDS)
+def test_a_view_becomes_that_of_an_ordered_dict(
+    name: str, view: str, pickler: str, protocol: int
+) -> None:
+    def of(mapping: Any) -> Any:
+        return getattr(mapping, view)()
+
+    out = KINDS[name].Out(logits=[1], attentions=2)
+    found = pickle.loads(dumps[pickler](of(out), protocol=protocol))
+    expected = of(collections.OrderedDict(out))
+    assert type(found) is type(expected) and list(found) == list(expected)
+    again = pickle.loads(dumps[pickler]([of(out)] * 2, protocol=protocol))
+    assert again[0] is again[1]
+    with pytest.raises(TypeError, match="cannot pickle"):
+        pickle.dumps(of(out))

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections import OrderedDict
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -61,6 +62,35 @@ def register(module: ModuleType) -> None:
 
     _replace(module, "_extract_class_dict", for_cloudpickle)
     _replace(module, "_get_typedict_type", for_dill)
+    _register_views(module)
+
+
+def _register_views(module: ModuleType) -> None:
+    """Have it write `out.keys()`, `values()` and `items()` as those of an OrderedDict, which plain pickle refuses, too."""
+    by_reducer = getattr(getattr(module, "CloudPickler", None), "_dispatch_table", None)
+    by_saver = getattr(getattr(module, "Pickler", None), "dispatch", None)
+    for reduce in (_reduce_keys, _reduce_values, _reduce_items):
+        view = type(getattr(ModelOutput(), reduce.__name__.rpartition("_")[2])())
+        if isinstance(by_reducer, dict):
+            by_reducer[view] = reduce
+        elif isinstance(by_saver, dict):  # dill's
+            by_saver[view] = functools.partial(_save, reduce)
+
+
+def _save(reduce: Callable[[Any], tuple[Any, Any]], pickler: Any, view: Any) -> None:
+    pickler.save_reduce(*reduce(view), obj=view)
+
+
+def _reduce_keys(view: Any) -> tuple[Any, Any]:
+    return OrderedDict.keys, (OrderedDict.fromkeys(view),)
+
+
+def _reduce_values(view: Any) -> tuple[Any, Any]:
+    return OrderedDict.values, (OrderedDict(enumerate(view)),)
+
+
+def _reduce_items(view: Any) -> tuple[Any, Any]:
+    return OrderedDict.items, (OrderedDict(view),)
 
 
 def _value(default: Any) -> Any:
