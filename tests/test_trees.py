@@ -233,7 +233,10 @@ def registers(code: str) -> None:
 @pytest.mark.skipif("original" not in KINDS, reason="transformers is not installed here")
 @pytest.mark.parametrize(
     ("flush", "order"),
-    [*((flush, "late") for flush in FLUSHES), *(("trees", order) for order in INSTALLS)],
+    [
+        *(pytest.param(flush, "late", marks=pytest.mark.slow) for flush in FLUSHES),
+        *(("trees", order) for order in INSTALLS),
+    ],
 )
 def test_install_beside_queued_registrations(flush: str, order: str) -> None:
     if flush == "tensordict":
