@@ -131,7 +131,7 @@ def add(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Add]:
         for name in list(sys.modules):
             if name.partition(".")[0] == "acme":
                 del sys.modules[name]
-        for name in ("acme", "gone", "json"):
+        for name in ("acme", "gone", "collections"):
             sys.modules.pop(f"{libraries.__name__}.{name}", None)
             vars(libraries).pop(name, None)
 
@@ -223,7 +223,7 @@ def test_several_have_a_report_each(add: Add) -> None:
     [
         ("no_such", UnknownLibraryError, "'no_such'"),
         ("gone", NotInstalledError, "gone is not installed"),
-        ("json", InstallError, "has no class"),  # found once acme has been replaced
+        ("collections", InstallError, "has no class"),  # found once acme has been replaced
     ],
 )
 def test_if_one_cannot_be_changed_none_is(
@@ -231,7 +231,7 @@ def test_if_one_cannot_be_changed_none_is(
 ) -> None:
     results = add(SECOND)
     old = results.Scores
-    for other, home in (("gone", "gone"), ("json", "json.decoder")):
+    for other, home in (("gone", "gone"), ("collections", "collections.abc")):
         code = FIRST.replace("acme.results", home).replace("acme", other)
         (tmp_path / f"known/{other}.py").write_text(code)
     with pytest.raises(kind, match=why):

@@ -347,11 +347,14 @@ def descriptors(cls: Any) -> Look:
         for_class = classmethod(cls)
         computed = property(cls)
 
-    own = vars(Thing)
-    return lambda: (
-        *(own["static"].__func__, own["static"].__wrapped__),
-        *(own["for_class"].__func__, own["computed"].fget),
-    )
+    def look() -> Any:
+        own = vars(Thing)  # on 3.15 it does not keep its class
+        return (
+            *(own["static"].__func__, own["static"].__wrapped__),
+            *(own["for_class"].__func__, own["computed"].fget),
+        )
+
+    return look
 
 
 @holder
