@@ -377,11 +377,13 @@ static bool put_items(PyObject *dict, PyObject *items, PyObject *before) {
 
 void refill(const py::dict &dict, const py::dict &items, const py::dict &before) {
     if (!put_items(dict.ptr(), items.ptr(), before.ptr())) {
-        const py::error_already_set error;  // as from the __eq__ of a key
-        if (!put_items(dict.ptr(), before.ptr(), before.ptr())) {
-            PyErr_Clear();
+        {
+            const py::error_scope kept;  // as from the __eq__ of a key
+            if (!put_items(dict.ptr(), before.ptr(), before.ptr())) {
+                PyErr_Clear();
+            }
         }
-        throw error;
+        throw py::error_already_set();
     }
 }
 

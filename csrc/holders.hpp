@@ -3,12 +3,13 @@
 
 #include "python.hpp"
 
+#include <cstdint>
 #include <utility>
 
 namespace fastoutputs {
 
 // How the search takes the instances of a type, and of the types derived from it.
-enum Kind : unsigned {
+enum Kind : std::uint8_t {
     ordinary = 0,
     immutable = 1,      // cannot change, so whoever refers to such a holder counts as a holder, too
     owns_its_dict = 2,  // a dict that it refers to is a part of it, and not a holder of its own
