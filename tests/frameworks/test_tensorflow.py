@@ -267,7 +267,7 @@ def test_serving_is_changed_when_it_is_imported():
         with fastoutputs.installed():
             from transformers import modeling_tf_utils
             model = modeling_tf_utils.TFPreTrainedModel
-            assert model.serving_output.__module__ == "fastoutputs.integrations.serving"
+            assert model.serving_output.__module__.startswith("fastoutputs.")
         assert model.serving_output.__module__ == "transformers.modeling_tf_utils"
     """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
