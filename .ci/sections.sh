@@ -17,7 +17,7 @@ section() { # TITLE COMMAND...
         printf '\n======== %s ========\n' "$title"
         cat "$log"
         printf -- '-------- %s: %s, %d s, %d s of a processor\n' "$title" "$verdict" $((SECONDS - started)) \
-            "$(awk '{print int($1 + $2)}' "$log.processor")"
+            "$(awk 'END {print int($1 + $2)}' "$log.processor")"
     } 9>"$LOGS/lock"
 }
 
