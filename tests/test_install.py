@@ -15,7 +15,6 @@ import pickle
 import platform
 import subprocess
 import sys
-import textwrap
 import threading
 import types
 import typing
@@ -32,6 +31,7 @@ pytest.importorskip("transformers")
 import torch
 import transformers.modeling_outputs as theirs
 import transformers.utils
+from interpreter import program
 from transformers.models.bert import modeling_bert
 from transformers.models.clip import modeling_clip
 
@@ -60,18 +60,6 @@ def as_it_was() -> Iterator[None]:
     fastoutputs.uninstall()
     assert {name: at(name) for name in PLACES} == before
     assert theirs.CausalLMOutput.__mro__[1] is ORIGINAL
-
-
-def program(code: str, *arguments: str) -> str:
-    """Output of code in an interpreter of its own."""
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code), *arguments],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 class Kept(Private):

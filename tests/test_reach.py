@@ -16,9 +16,7 @@ import functools
 import gc
 import importlib.util
 import inspect
-import subprocess
 import sys
-import textwrap
 import threading
 import time
 import types
@@ -27,6 +25,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any, Generic, Literal, NamedTuple, TypedDict, TypeVar
 
+import interpreter
 import pytest
 
 from fastoutputs.integrations.bookkeeping import Private, Table
@@ -904,17 +903,7 @@ def test_ctrl_c_at_any_line_of_undo_loses_nothing() -> None:
 NOT_AT_ONCE = ("type_variable", "nested_deeply", "pydantic_models", "beartype")
 
 
-def program(code: str, *arguments: str) -> str:
-    """Output of code in an interpreter of its own."""
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code), *arguments],
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
+program = functools.partial(interpreter.program, timeout=600)
 
 needs_transformers = pytest.mark.skipif(
     not all(map(importlib.util.find_spec, ("torch", "transformers"))), reason="a library to replace"
