@@ -21,7 +21,14 @@ from typing import overload
 
 from ..model_output import ModelOutput
 from .installation import Installation, lock, wait_for_imports
-from .library import DEFAULT, InstallError, NotInstalledError, UnknownLibraryError, find_library
+from .library import (
+    DEFAULT,
+    InstallError,
+    Library,
+    NotInstalledError,
+    UnknownLibraryError,
+    find_library,
+)
 from .report import Report, Reports
 
 __all__ = [
@@ -68,13 +75,13 @@ def install(*libraries: str, mirror_dict: bool = True) -> Report | Reports:
         InstallError: a library is just being imported, or has no base of its output classes that
             could be replaced. Nothing has been changed then, in any library.
     """
-    names = _checked(libraries)
+    wanted = _found(libraries)
     _environment_first()
-    for name in names:
-        wait_for_imports(find_library(name))
+    for library in wanted:
+        wait_for_imports(library)
     with lock:
         _remove([found for found in _active.values() if not found.is_active])  # was interrupted
-        new = [Installation(find_library(name)) for name in names if not _is_active(name)]
+        new = [Installation(library) for library in wanted if not _is_active(library.name)]
         try:
             for installation in new:
                 _active[installation.library.name] = installation
@@ -84,8 +91,8 @@ def install(*libraries: str, mirror_dict: bool = True) -> Report | Reports:
             _remove(new)
             raise
         _set_mirror_dict(mirror_dict)
-        reports = Reports((name, _active[name].report) for name in names)
-        return reports if len(reports) > 1 else reports[names[0]]
+        reports = Reports((library.name, _active[library.name].report) for library in wanted)
+        return reports if len(reports) > 1 else reports[wanted[0].name]
 
 
 def uninstall() -> None:
@@ -131,16 +138,17 @@ def installed(*libraries: str, mirror_dict: bool = True) -> Generator[Report | R
             _set_mirror_dict(had_mirror_dict)
 
 
-def _checked(libraries: tuple[str, ...]) -> list[str]:
-    """Each name once, or the default; a TypeError for what is no name, such as a list of them."""
-    for name in libraries:
+def _found(names: tuple[str, ...]) -> list[Library]:
+    """Each library once, or the default; a TypeError for what is no name, such as a list of them."""
+    found: dict[str, Library] = {}
+    for name in names or (DEFAULT,):
         if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(
                 f"install() takes names of libraries, each an argument of its own, not {name!r}: "
                 'install("transformers", ...)'
             )
-        find_library(name)
-    return list(dict.fromkeys(libraries)) or [DEFAULT]
+        found[name] = find_library(name)
+    return list(found.values())
 
 
 def _environment_first() -> None:

@@ -36,9 +36,8 @@ lock = threading.RLock()
 ALIASES, NOTICE = "__fastoutputs_aliases__", "__fastoutputs_alias_used__"
 """Attributes of an output class: what the container takes for the name of a field, and what it calls then."""
 
-_carried: dict[type, type] = (
-    Table()
-)  # made again, they would not be the classes that torch's trees know
+# Made again, they would not be the classes that torch's trees know.
+_carried: dict[type, type] = Table()
 
 
 def _call_as(cls: type, module: str) -> None:
